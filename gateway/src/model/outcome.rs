@@ -1,0 +1,56 @@
+//! How a reaction ends. Every reaction ends in exactly one of these.
+
+use serde::{Deserialize, Serialize};
+
+/// The word for a reaction's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum OutcomeKind {
+    /// The plugin wanted no change.
+    Ignored,
+    /// The desired state already was as proposed; there is no commit.
+    Unchanged,
+    /// Would have been committed; the plugin's mode is `observe`.
+    Observed,
+    /// Committed to the desired-state repository.
+    Committed,
+    /// The host did not allow the proposal.
+    Refused,
+    /// The plugin or the commit failed in a way that trying again does not mend.
+    Failed,
+    /// Failed each time, as often as the limit allows.
+    Exhausted,
+}
+
+impl OutcomeKind {
+    /// Every outcome.
+    pub const ALL: [Self; 7] = [
+        Self::Ignored,
+        Self::Unchanged,
+        Self::Observed,
+        Self::Committed,
+        Self::Refused,
+        Self::Failed,
+        Self::Exhausted,
+    ];
+
+    /// The word the journal and the API use.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ignored => "ignored",
+            Self::Unchanged => "unchanged",
+            Self::Observed => "observed",
+            Self::Committed => "committed",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::Exhausted => "exhausted",
+        }
+    }
+
+    /// The outcome of that word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+}

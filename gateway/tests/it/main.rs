@@ -1,0 +1,1 @@
+//! The one integration binary: a file per stage, through the public door.
