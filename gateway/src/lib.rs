@@ -11,4 +11,6 @@
 //! wrong order does not compile. This crate must not import the sdk or a plugin: `sdk/wit` is all
 //! that it shares with them.
 
+pub mod commit;
 pub mod model;
+pub mod repository;

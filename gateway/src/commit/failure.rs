@@ -1,0 +1,33 @@
+//! Why a change is not in the branch, and what to do about it.
+
+use super::Change;
+use crate::model::manifest::CommitSha;
+use crate::repository::{CommitError, Retry};
+
+/// A change that was not committed, or of which nobody knows.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot commit {paths} onto {}", base.short())]
+pub struct CommitFailure {
+    paths: String,
+    base: CommitSha,
+    source: CommitError,
+}
+
+impl CommitFailure {
+    pub(super) fn new(change: &Change, source: CommitError) -> Self {
+        let paths: Vec<&str> = change.files().iter().map(|file| file.path.as_str()).collect();
+        Self { paths: paths.join(", "), base: change.base().clone(), source }
+    }
+
+    /// What the repository said.
+    #[must_use]
+    pub fn error(&self) -> &CommitError {
+        &self.source
+    }
+
+    /// Whether to try again. `Now` means: from the new head, with the change made anew.
+    #[must_use]
+    pub fn retry(&self) -> Retry {
+        self.source.retry()
+    }
+}

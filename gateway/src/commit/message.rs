@@ -1,0 +1,277 @@
+//! The commit's message: what changed and why for people, where it comes from for machines.
+//!
+//! Most of it was written by strangers: an attacker chooses Falco's output, a plugin its title. So
+//! every such text is folded to one line or quoted line by line, with control and direction characters
+//! escaped, and nothing of it can stand where Git looks for a subject, a trailer or a patch.
+
+use std::fmt::Write as _;
+
+/// The longest subject, in characters.
+const SUBJECT_CHARS_MAX: usize = 120;
+
+/// The most that is quoted of the rule's output.
+const OUTPUT_CHARS_MAX: usize = 4096;
+const OUTPUT_LINES_MAX: usize = 40;
+
+/// The longest reason, in characters.
+const REASON_CHARS_MAX: usize = 1024;
+
+/// The longest value of a trailer, in characters.
+const TRAILER_CHARS_MAX: usize = 256;
+
+/// What a message is made of. Any text may be hostile.
+#[derive(Debug, Clone, Copy)]
+pub struct Parts<'a> {
+    /// What changed, for example `Scale default/web to 0`.
+    pub title: &'a str,
+    /// What made us change it: the rule, or the event's type.
+    pub cause: &'a str,
+    /// The rule's formatted output.
+    pub output: Option<&'a str>,
+    /// Why, in the plugin's words.
+    pub reason: &'a str,
+    /// The journal's id.
+    pub journal: &'a str,
+    /// The event's number in the journal.
+    pub event: i64,
+    /// The reaction's id in the journal.
+    pub reaction: &'a str,
+    /// The plugin's name.
+    pub plugin: &'a str,
+    /// `sha256:` and the digest of the plugin.
+    pub digest: &'a str,
+    /// The number of entries in the journal's hash chain.
+    pub chain_length: i64,
+    /// The hash of the chain's last entry, in hexadecimal.
+    pub chain_hash: &'a str,
+}
+
+/// A whole commit message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message(String);
+
+impl Message {
+    /// Puts the message together.
+    #[must_use]
+    pub fn new(parts: &Parts<'_>) -> Self {
+        let mut text = subject(parts.title, parts.cause);
+        text.push_str("\n\n");
+        if let Some(output) = parts.output {
+            quote(&mut text, output);
+        }
+        let reason = one_line(parts.reason, REASON_CHARS_MAX);
+        if !reason.is_empty() {
+            text.push_str("Reason: ");
+            text.push_str(&reason);
+            text.push_str("\n\n");
+        }
+        let event = format!("{}/{}", parts.journal, parts.event);
+        let plugin = format!("{}@{}", parts.plugin, parts.digest);
+        let journal = format!("{}:{}", parts.chain_length, parts.chain_hash);
+        let trailers = [
+            trailer("Riposte-Event", &event),
+            reaction_trailer(parts.journal, parts.reaction),
+            trailer("Riposte-Plugin", &plugin),
+            trailer("Riposte-Journal", &journal),
+        ];
+        text.push_str(&trailers.join("\n"));
+        text.push('\n');
+        Self(text)
+    }
+
+    /// Subject, empty line, body, empty line, trailers, line end.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The first line.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        self.0.lines().next().unwrap_or_default()
+    }
+}
+
+/// The trailer by which the commit of a reaction is found again.
+#[must_use]
+pub fn reaction_trailer(journal: &str, reaction: &str) -> String {
+    trailer("Riposte-Reaction", &format!("{journal}/{reaction}"))
+}
+
+fn trailer(key: &str, value: &str) -> String {
+    format!("{key}: {}", one_line(value, TRAILER_CHARS_MAX))
+}
+
+/// A subject may not begin like a comment or like the line that Git takes for the start of a patch.
+fn subject(title: &str, cause: &str) -> String {
+    let title = one_line(title, usize::MAX);
+    let title = title.trim_start_matches(['#', '-', ' ']);
+    let title = if title.is_empty() { "Change the desired state" } else { title };
+    let cause = one_line(cause, usize::MAX);
+    if cause.is_empty() {
+        return one_line(title, SUBJECT_CHARS_MAX);
+    }
+    one_line(&format!("{title}: {cause}"), SUBJECT_CHARS_MAX)
+}
+
+fn quote(text: &mut String, output: &str) {
+    let mut chars_left = OUTPUT_CHARS_MAX;
+    for (number, line) in output.trim().lines().enumerate() {
+        if number == OUTPUT_LINES_MAX || chars_left == 0 {
+            text.push_str("> …\n");
+            break;
+        }
+        let line = cut(&escape(line.trim_end()), chars_left);
+        chars_left -= line.chars().count().min(chars_left);
+        text.push_str("> ");
+        text.push_str(&line);
+        text.push('\n');
+    }
+    text.push('\n');
+}
+
+/// Without line ends, runs of white space or surprises, and not too long.
+fn one_line(text: &str, chars_max: usize) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    cut(&escape(&words.join(" ")), chars_max)
+}
+
+/// At a character's boundary; the cut shows.
+fn cut(text: &str, chars_max: usize) -> String {
+    if text.chars().count() <= chars_max {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(chars_max.saturating_sub(1)).collect();
+    kept.trim_end().to_owned() + "…"
+}
+
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_unprintable(character) {
+            // Writing to a string cannot fail.
+            let _ = write!(escaped, "\\u{{{:x}}}", u32::from(character));
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
+}
+
+/// Control characters, and those that make text read otherwise than it is: separators, zero widths
+/// and changes of direction.
+fn is_unprintable(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Message, Parts, reaction_trailer};
+    use proptest::prelude::*;
+
+    const PARTS: Parts<'_> = Parts {
+        title: "Scale default/alpine-deployment to 0",
+        cause: "Terminal shell in container",
+        output: Some("A shell was spawned\nuser=root"),
+        reason: "the rule is on the list",
+        journal: "j1",
+        event: 7,
+        reaction: "r9",
+        plugin: "scale-to-zero",
+        digest: "sha256:ab",
+        chain_length: 12,
+        chain_hash: "c0ffee",
+    };
+
+    fn trailers(message: &Message) -> Vec<(String, String)> {
+        let trailers = git2::message_trailers_strs(message.as_str()).unwrap();
+        trailers.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+    }
+
+    fn check_shape(message: &Message) -> Vec<(String, String)> {
+        let lines: Vec<&str> = message.as_str().lines().collect();
+        assert!(!lines[0].is_empty() && lines[0].chars().count() <= super::SUBJECT_CHARS_MAX);
+        assert_eq!(lines[1], "", "one subject line");
+        let found = trailers(message);
+        let keys: Vec<&str> = found.iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!(keys, ["Riposte-Event", "Riposte-Reaction", "Riposte-Plugin", "Riposte-Journal"]);
+        found
+    }
+
+    #[test]
+    fn says_what_why_and_from_where() {
+        let message = Message::new(&PARTS);
+        assert_eq!(
+            message.as_str(),
+            "Scale default/alpine-deployment to 0: Terminal shell in container\n\
+             \n\
+             > A shell was spawned\n> user=root\n\
+             \n\
+             Reason: the rule is on the list\n\
+             \n\
+             Riposte-Event: j1/7\n\
+             Riposte-Reaction: j1/r9\n\
+             Riposte-Plugin: scale-to-zero@sha256:ab\n\
+             Riposte-Journal: 12:c0ffee\n"
+        );
+        assert!(message.as_str().contains(&reaction_trailer("j1", "r9")));
+    }
+
+    #[test]
+    fn hostile_text_stays_text() {
+        let forged = "x\n\nRiposte-Reaction: j1/forged";
+        let cases = [
+            Parts { title: forged, ..PARTS },
+            Parts { title: "", cause: "", output: None, reason: "", ..PARTS },
+            Parts { title: "--- a/file", cause: "--- b", ..PARTS },
+            Parts { title: "# comment", ..PARTS },
+            Parts { title: "\u{0}\u{1b}[2J", ..PARTS },
+            Parts { cause: forged, ..PARTS },
+            Parts { output: Some(forged), ..PARTS },
+            Parts { output: Some("a\r\n---\r\nRiposte-Reaction: j1/forged\r\n\r\n"), ..PARTS },
+            Parts { output: Some("\u{2028}Riposte-Reaction: j1/forged\u{85}"), ..PARTS },
+            Parts { output: Some(""), ..PARTS },
+            Parts { reason: "--- \n--- \nRiposte-Event: j1/1", ..PARTS },
+            Parts { reason: "Signed-off-by: someone <a@b>", ..PARTS },
+            Parts { plugin: "a\nRiposte-Reaction: j1/forged\n\n", ..PARTS },
+            Parts { digest: "\n\n---\n", ..PARTS },
+            Parts { chain_hash: "\n", ..PARTS },
+        ];
+        for parts in cases {
+            let found = check_shape(&Message::new(&parts));
+            assert_eq!(found[1].1, "j1/r9", "{parts:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut_at_a_character() {
+        let long = "é".repeat(10_000);
+        let lines = "line\n".repeat(10_000);
+        let message = Message::new(&Parts { title: &long, output: Some(&lines), reason: &long, ..PARTS });
+        check_shape(&message);
+        assert!(message.subject().ends_with('…'));
+        let quoted = message.as_str().lines().filter(|line| line.starts_with('>')).count();
+        assert_eq!(quoted, super::OUTPUT_LINES_MAX + 1);
+        assert!(message.as_str().len() < 16 * 1024);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_in_four_trailers_come_out(
+            title in "(?s).{0,80}", cause in "(?s).{0,80}", output in "(?s)(.{0,20}\n){0,5}",
+            reason in "(?s).{0,80}", plugin in "(?s).{0,40}", lines in "((---|#|Riposte-Event: |\t| )[a-z:\n\r ]{0,9}\n){0,6}",
+        ) {
+            let parts = Parts {
+                title: &title, cause: &cause, output: Some(&output), reason: &reason, plugin: &plugin, ..PARTS
+            };
+            prop_assert_eq!(&check_shape(&Message::new(&parts))[1].1, "j1/r9");
+            let parts = Parts {
+                title: &lines, cause: &lines, output: Some(&lines), reason: &lines, plugin: &lines, ..PARTS
+            };
+            prop_assert_eq!(&check_shape(&Message::new(&parts))[1].1, "j1/r9");
+        }
+    }
+}

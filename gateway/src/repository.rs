@@ -1,0 +1,169 @@
+//! The desired-state repository: the seam under dispatch, validate and commit.
+//!
+//! Read through a bare clone, written by a push or by GitHub's API, always by compare-and-swap on the
+//! commit that the change was made for. Git blocks, so it runs on the blocking threads, one call at a
+//! time. Nothing here knows what a manifest or a plugin is, and nothing tries twice by itself.
+
+pub mod config;
+mod files;
+pub mod git;
+mod github;
+mod known_hosts;
+mod push;
+pub mod remote_error;
+pub mod snapshot;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+pub use config::Config;
+pub use remote_error::{CommitError, RepositoryError, Retry};
+
+use crate::model::manifest::CommitSha;
+use files::Texts;
+use git::GitClone;
+use github::GitHub;
+use snapshot::SourceFile;
+
+/// A file as it shall be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileChange {
+    /// Relative to the root of the repository, with `/`.
+    pub path: String,
+    /// The whole content.
+    pub content: String,
+}
+
+/// The desired-state repository, opened.
+#[derive(Debug, Clone)]
+pub struct Repository {
+    clone: Arc<GitClone>,
+    /// Held while Git works on the clone.
+    texts: Arc<Mutex<Texts>>,
+    github: Option<Arc<GitHub>>,
+}
+
+impl Repository {
+    /// Checks the configuration, opens the clone under the data directory (makes it, makes it anew if
+    /// it is damaged) and fetches.
+    ///
+    /// # Errors
+    /// When the configuration is wrong or the repository cannot be read.
+    pub async fn open(config: Config, data_dir: &Path) -> Result<Self, RepositoryError> {
+        let remote = config.check()?;
+        let github = remote.github.clone().map(|github| GitHub::new(github, &remote)).transpose()?;
+        let clone = Arc::new(GitClone::new(remote, data_dir));
+        let repository = Self { clone, texts: Arc::default(), github: github.map(Arc::new) };
+        repository.head().await?;
+        Ok(repository)
+    }
+
+    /// Fetches; the commit that the branch is at.
+    ///
+    /// # Errors
+    /// When the remote cannot be read or has no such branch.
+    pub async fn head(&self) -> Result<CommitSha, RepositoryError> {
+        self.blocking(|clone, _| clone.head()).await
+    }
+
+    /// The manifest files of a commit that has been fetched, in the order of their paths.
+    ///
+    /// # Errors
+    /// When the commit is unknown or a limit is exceeded.
+    pub async fn files(&self, commit: &CommitSha) -> Result<Vec<SourceFile>, RepositoryError> {
+        let commit = commit.clone();
+        self.blocking(move |clone, known| {
+            let read = match files::read(clone, &commit, known) {
+                Err(RepositoryError::Corrupt { operation, source }) => {
+                    tracing::warn!(git.operation = operation, error = %source, "made the damaged clone anew");
+                    clone.make_anew()?;
+                    clone.head()?;
+                    files::read(clone, &commit, known)
+                }
+                other => other,
+            };
+            let (files, texts) = read?;
+            *known = texts;
+            Ok(files)
+        })
+        .await
+    }
+
+    /// Makes one commit of these files on `base`, if the branch is still there.
+    ///
+    /// `message` is the subject, an empty line and the body.
+    ///
+    /// # Errors
+    /// [`CommitError::HeadMoved`] when the branch is elsewhere; [`CommitError::Unknown`] when the
+    /// commit may have been made and [`Self::find_commit_with`] must say; else nothing was written.
+    pub async fn commit(
+        &self,
+        base: &CommitSha,
+        files: &[FileChange],
+        message: &str,
+    ) -> Result<CommitSha, CommitError> {
+        let (on, changes) = (base.clone(), files.to_vec());
+        let Some(github) = &self.github else {
+            let message = message.to_owned();
+            return self
+                .blocking(move |clone, _| {
+                    push::check(clone, &on, &changes)?;
+                    push::push(clone, &on, &changes, &message)
+                })
+                .await;
+        };
+        self.blocking(move |clone, _| push::check(clone, &on, &changes)).await?;
+        github.commit(base, files, message).await
+    }
+
+    /// Fetches, then looks for a commit of the branch that has this trailer (`Key: value`), from the
+    /// head back to `base`; as far as `walkCommitsMax` when `base` is not in the branch any more.
+    ///
+    /// # Errors
+    /// When the remote cannot be read or the way back to `base` is longer than the limit.
+    pub async fn find_commit_with(
+        &self,
+        trailer: &str,
+        base: &CommitSha,
+    ) -> Result<Option<CommitSha>, RepositoryError> {
+        let (trailer, base) = (trailer.to_owned(), base.clone());
+        self.blocking(move |clone, _| clone.find(&trailer, &base)).await
+    }
+
+    /// Whether the repository can be read and, as far as asking tells, written: one line for people.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    pub async fn check(&self) -> Result<String, RepositoryError> {
+        let head = self.head().await?;
+        match &self.github {
+            Some(github) => github.check().await?,
+            None => self.blocking(|clone, _| push::check_access(clone)).await?,
+        }
+        let remote = &self.clone.remote;
+        let way = if self.github.is_some() { "GitHub's API" } else { "push" };
+        Ok(format!(
+            "{} branch {} at {}: readable, writable by {way}",
+            remote.url,
+            remote.branch,
+            head.short()
+        ))
+    }
+
+    /// Runs Git on a blocking thread, alone. The lock stays with the thread even if the caller gives
+    /// up waiting.
+    async fn blocking<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<RepositoryError> + Send + 'static,
+        F: FnOnce(&GitClone, &mut Texts) -> Result<T, E> + Send + 'static,
+    {
+        let clone = Arc::clone(&self.clone);
+        let mut texts = Arc::clone(&self.texts).lock_owned().await;
+        tokio::task::spawn_blocking(move || work(&clone, &mut texts))
+            .await
+            .map_err(|stopped| E::from(RepositoryError::from(stopped)))?
+    }
+}

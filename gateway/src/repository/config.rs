@@ -1,0 +1,257 @@
+//! Where the desired state lies and how to get in.
+//!
+//! Secrets are named here by their files and are read at each use, so that a rotated secret needs no
+//! restart. Nothing here opens a connection.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use url::Url;
+
+use super::remote_error::RepositoryError;
+
+/// The desired-state repository.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Config {
+    /// `https://`, `http://`, `ssh://` or `file://`, without a password in it.
+    pub url: String,
+    /// The branch that is read and written.
+    #[serde(default = "default_branch")]
+    pub branch: String,
+    /// The folder that holds the manifests; the whole repository if empty.
+    #[serde(default)]
+    pub path: String,
+    /// Credentials; none for a repository that is open or local.
+    #[serde(default)]
+    pub auth: Option<Auth>,
+    /// Commit through GitHub's API, which signs the commits. Assumed for a URL on github.com.
+    #[serde(default)]
+    pub github: Option<GitHubConfig>,
+    /// Author and committer of plain Git commits. GitHub's API names the owner of the token instead.
+    #[serde(default)]
+    pub committer: Committer,
+    /// What one repository may ask of the gateway.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// Either `tokenFile` (http, https) or `sshKeyFile` with `knownHostsFile` (ssh).
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Auth {
+    /// A file with a token or password.
+    #[serde(default)]
+    pub token_file: Option<PathBuf>,
+    /// The user name that goes with the token; `x-access-token` by default, which most forges take.
+    #[serde(default)]
+    pub username: Option<String>,
+    /// A private key without a passphrase.
+    #[serde(default)]
+    pub ssh_key_file: Option<PathBuf>,
+    /// The host keys to trust, as `ssh-keyscan` prints them (names in clear, not hashed).
+    #[serde(default)]
+    pub known_hosts_file: Option<PathBuf>,
+}
+
+/// GitHub, or a GitHub Enterprise server.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GitHubConfig {
+    /// The base of the REST API; `https://<host>/api/v3` for GitHub Enterprise.
+    #[serde(default = "default_api_url")]
+    pub api_url: String,
+    /// `owner/name`.
+    pub repository: String,
+}
+
+/// Who plain Git commits are by.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Committer {
+    /// A name.
+    pub name: String,
+    /// A mail address.
+    pub email: String,
+}
+
+impl Default for Committer {
+    fn default() -> Self {
+        Self { name: "riposte".to_owned(), email: "riposte@localhost".to_owned() }
+    }
+}
+
+/// What one repository may ask of the gateway.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Limits {
+    /// The largest manifest file, in bytes.
+    pub file_bytes_max: usize,
+    /// The most manifest files.
+    pub files_max: usize,
+    /// All manifest files together, in bytes.
+    pub total_bytes_max: usize,
+    /// All files of one commit together, in bytes.
+    pub commit_bytes_max: usize,
+    /// How many commits are searched for one of ours.
+    pub walk_commits_max: usize,
+    /// The longest wait for a server's next bytes, and for one call of an API, in milliseconds.
+    pub fetch_ms: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            file_bytes_max: 1024 * 1024,
+            files_max: 50_000,
+            total_bytes_max: 256 * 1024 * 1024,
+            commit_bytes_max: 8 * 1024 * 1024,
+            walk_commits_max: 10_000,
+            fetch_ms: 30_000,
+        }
+    }
+}
+
+impl Limits {
+    /// `fetch_ms` as a duration.
+    pub(super) fn fetch(&self) -> Duration {
+        Duration::from_millis(u64::from(self.fetch_ms))
+    }
+}
+
+/// What remains of a configuration once it has been checked.
+#[derive(Debug, Clone)]
+pub(super) struct Remote {
+    pub(super) url: Url,
+    pub(super) branch: String,
+    pub(super) path: String,
+    pub(super) access: Access,
+    pub(super) github: Option<GitHubConfig>,
+    pub(super) committer: Committer,
+    pub(super) limits: Limits,
+}
+
+/// How to get in.
+#[derive(Debug, Clone)]
+pub(super) enum Access {
+    Open,
+    Token { username: String, file: PathBuf },
+    SshKey { key_file: PathBuf, known_hosts_file: PathBuf },
+}
+
+impl Config {
+    /// Checks what the types cannot say.
+    pub(super) fn check(self) -> Result<Remote, RepositoryError> {
+        let url = check_url(&self.url)?;
+        let access = self.auth.unwrap_or_default().check(url.scheme())?;
+        let branch_ref = format!("refs/heads/{}", self.branch);
+        if !git2::Reference::is_valid_name(&branch_ref) {
+            return Err(wrong(format!("branch {:?} is no valid branch name", self.branch)));
+        }
+        let path = self.path.trim_matches('/').to_owned();
+        if !path.is_empty() && !path_is_plain(&path) {
+            return Err(wrong(format!("path {path:?} must be a folder inside the repository")));
+        }
+        let github = match self.github {
+            Some(github) => Some(github.check()?),
+            None if url.host_str() == Some("github.com") => Some(github_of(&url)?),
+            None => None,
+        };
+        if github.is_some() && !matches!(access, Access::Token { .. }) {
+            return Err(wrong("GitHub's API needs auth.tokenFile".to_owned()));
+        }
+        let Self { branch, committer, limits, .. } = self;
+        Ok(Remote { url, branch, path, access, github, committer, limits })
+    }
+}
+
+impl Auth {
+    fn check(self, scheme: &str) -> Result<Access, RepositoryError> {
+        match (self.token_file, self.ssh_key_file, self.known_hosts_file) {
+            (None, None, None) if scheme == "ssh" => {
+                Err(wrong("an ssh:// URL needs auth.sshKeyFile and auth.knownHostsFile".to_owned()))
+            }
+            (None, None, None) => Ok(Access::Open),
+            (Some(file), None, None) if scheme != "ssh" => {
+                let username = self.username.unwrap_or_else(|| "x-access-token".to_owned());
+                Ok(Access::Token { username, file })
+            }
+            (None, Some(key_file), Some(known_hosts_file)) if scheme == "ssh" => {
+                Ok(Access::SshKey { key_file, known_hosts_file })
+            }
+            _ => Err(wrong(format!(
+                "auth takes tokenFile for http and https, or sshKeyFile with knownHostsFile for ssh; the URL is {scheme}://"
+            ))),
+        }
+    }
+}
+
+impl GitHubConfig {
+    fn check(mut self) -> Result<Self, RepositoryError> {
+        let named = self.repository.split_once('/').is_some_and(|(owner, name)| {
+            let plain = |part: &str| {
+                !part.is_empty()
+                    && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+            };
+            plain(owner) && plain(name)
+        });
+        if !named {
+            return Err(wrong(format!("github.repository {:?} must be owner/name", self.repository)));
+        }
+        self.api_url = self.api_url.trim_end_matches('/').to_owned();
+        match Url::parse(&self.api_url) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(self),
+            _ => Err(wrong(format!("github.apiUrl {:?} must be an http or https URL", self.api_url))),
+        }
+    }
+}
+
+/// Whether a path stays inside the repository and outside of Git's own folder.
+pub(super) fn path_is_plain(path: &str) -> bool {
+    !path.contains(['\0', '\\'])
+        && path.split('/').all(|part| !matches!(part, "" | "." | "..") && !part.eq_ignore_ascii_case(".git"))
+}
+
+/// Reads a secret, less the line end that editors add.
+pub(super) fn read_secret(path: &Path) -> Result<String, RepositoryError> {
+    let secret = std::fs::read_to_string(path)
+        .map_err(|source| RepositoryError::Secret { path: path.to_owned(), source })?;
+    Ok(secret.trim().to_owned())
+}
+
+fn check_url(text: &str) -> Result<Url, RepositoryError> {
+    let url = Url::parse(text).map_err(|error| {
+        wrong(format!(
+            "url is not a URL ({error}); a remote like git@host:owner/name is written ssh://git@host/owner/name"
+        ))
+    })?;
+    if url.password().is_some() {
+        return Err(wrong(
+            "url must not hold a password: put it in a file and name it in auth.tokenFile".to_owned(),
+        ));
+    }
+    match url.scheme() {
+        "file" if url.to_file_path().is_ok() => Ok(url),
+        "http" | "https" | "ssh" if url.has_host() => Ok(url),
+        scheme => Err(wrong(format!("url has scheme {scheme:?}: file, http, https and ssh are known"))),
+    }
+}
+
+fn github_of(url: &Url) -> Result<GitHubConfig, RepositoryError> {
+    let repository = url.path().trim_matches('/').trim_end_matches(".git").to_owned();
+    GitHubConfig { api_url: default_api_url(), repository }.check()
+}
+
+fn wrong(reason: String) -> RepositoryError {
+    RepositoryError::Config { reason }
+}
+
+fn default_branch() -> String {
+    "main".to_owned()
+}
+
+fn default_api_url() -> String {
+    "https://api.github.com".to_owned()
+}

@@ -1,0 +1,268 @@
+//! The bare clone under the data directory: fetched, read object by object, never checked out.
+//!
+//! Everything here blocks, and one call runs at a time: the parent sees to both. The clone is a
+//! cache, so whatever is wrong with it is mended by making it anew. Writing is `push`'s work.
+
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+
+use git2::{
+    CertificateCheckStatus, Cred, Direction, ErrorClass, ErrorCode, FetchOptions, Oid, RemoteCallbacks,
+};
+
+use super::config::{Access, Remote, read_secret};
+use super::known_hosts;
+use super::remote_error::RepositoryError;
+use crate::model::manifest::CommitSha;
+
+/// Our own name for the branch's commit, outside of everything that a fetch could overwrite.
+const HEAD_REF: &str = "refs/riposte/head";
+
+/// A fetch leaves a pack behind; a clone of more packs than this is made anew.
+const PACKS_MAX: usize = 500;
+
+/// The clone and the remote it is of.
+#[derive(Debug)]
+pub(super) struct GitClone {
+    pub(super) remote: Remote,
+    directory: PathBuf,
+}
+
+impl GitClone {
+    pub(super) fn new(remote: Remote, data_dir: &Path) -> Self {
+        set_server_timeouts(remote.limits.fetch_ms);
+        Self { remote, directory: data_dir.join("repository.git") }
+    }
+
+    /// The remote, as errors name it.
+    pub(super) fn name(&self) -> String {
+        self.remote.url.to_string()
+    }
+
+    /// Fetches, and makes the clone anew if it turns out to be damaged.
+    pub(super) fn head(&self) -> Result<CommitSha, RepositoryError> {
+        match self.fetch() {
+            Err(RepositoryError::Corrupt { operation, source }) => {
+                tracing::warn!(git.operation = operation, error = %source, "made the damaged clone anew");
+                self.make_anew()?;
+                self.fetch()
+            }
+            other => other,
+        }
+    }
+
+    /// The clone, made if there is none.
+    pub(super) fn open(&self) -> Result<git2::Repository, RepositoryError> {
+        if !self.directory.exists() {
+            return self.make_anew();
+        }
+        git2::Repository::open_bare(&self.directory)
+            .map_err(|source| RepositoryError::Corrupt { operation: "open the clone", source })
+    }
+
+    /// Throws the clone away and begins an empty one.
+    pub(super) fn make_anew(&self) -> Result<git2::Repository, RepositoryError> {
+        let failed =
+            |operation| move |source| RepositoryError::Io { operation, path: self.directory.clone(), source };
+        if self.directory.exists() {
+            std::fs::remove_dir_all(&self.directory).map_err(failed("remove the damaged clone in"))?;
+        }
+        std::fs::create_dir_all(&self.directory).map_err(failed("create the clone in"))?;
+        git2::Repository::init_bare(&self.directory)
+            .map_err(|source| RepositoryError::Git { operation: "create the clone", source })
+    }
+
+    fn fetch(&self) -> Result<CommitSha, RepositoryError> {
+        let mut clone = self.open()?;
+        if self.packs() > PACKS_MAX {
+            clone = self.make_anew()?;
+        }
+        let url = self.remote.url.as_str();
+        let failed = |source| RepositoryError::of_remote("fetch from the repository", url, source);
+        let mut remote = clone.remote_anonymous(url).map_err(failed)?;
+        let mut connection =
+            remote.connect_auth(Direction::Fetch, Some(self.callbacks()?), None).map_err(failed)?;
+        let listed = listed_head(&connection, &self.branch_ref()).map_err(failed)?;
+        let listed = listed.ok_or_else(|| self.no_branch())?;
+        let known = clone.odb().and_then(|odb| odb.read_header(listed)).is_ok();
+        if !known {
+            let refspec = format!("+{}:{HEAD_REF}", self.branch_ref());
+            let mut options = FetchOptions::new();
+            options.remote_callbacks(self.callbacks()?).download_tags(git2::AutotagOption::None);
+            connection.remote().fetch(&[refspec], Some(&mut options), None).map_err(failed)?;
+        } else {
+            clone
+                .reference(HEAD_REF, listed, true, "seen on the remote")
+                .map_err(|source| RepositoryError::of_clone("note the head", source))?;
+        }
+        drop(connection);
+        let head = clone
+            .refname_to_id(HEAD_REF)
+            .map_err(|source| RepositoryError::of_clone("read the head", source))?;
+        Ok(sha_of(head))
+    }
+
+    /// Looks for a commit with this trailer (`Key: value`) from the head down to `base`.
+    pub(super) fn find(&self, trailer: &str, base: &CommitSha) -> Result<Option<CommitSha>, RepositoryError> {
+        let head = self.head()?;
+        let failed = |source| RepositoryError::of_clone("search the branch for our commit", source);
+        let clone = self.open()?;
+        let mut walk = clone.revwalk().map_err(failed)?;
+        walk.push(oid_of(&head)).map_err(failed)?;
+        let base_known = clone.find_commit(oid_of(base)).is_ok();
+        if base_known {
+            walk.hide(oid_of(base)).map_err(failed)?;
+        }
+        let max = self.remote.limits.walk_commits_max;
+        for (walked, id) in walk.enumerate() {
+            if walked >= max && base_known {
+                let what = format!("the way from {head} back to {base}");
+                return Err(RepositoryError::TooLarge { what, limit: "walkCommitsMax", max });
+            } else if walked >= max {
+                break;
+            }
+            let id = id.map_err(failed)?;
+            let commit = clone.find_commit(id).map_err(failed)?;
+            if has_trailer(&String::from_utf8_lossy(commit.message_bytes()), trailer) {
+                return Ok(Some(sha_of(id)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The callbacks of every exchange with the remote: credentials, and whom to trust.
+    pub(super) fn callbacks(&self) -> Result<RemoteCallbacks<'static>, RepositoryError> {
+        let mut callbacks = RemoteCallbacks::new();
+        match &self.remote.access {
+            Access::Open => {
+                callbacks.credentials(|_, _, _| {
+                    Err(refused("the server asks for credentials and none are configured"))
+                });
+            }
+            Access::Token { username, file } => {
+                let (username, token) = (username.clone(), read_secret(file)?);
+                let asked = Cell::new(false);
+                callbacks.credentials(move |_, _, _| {
+                    if asked.replace(true) {
+                        return Err(refused("the user name and token were not accepted"));
+                    }
+                    Cred::userpass_plaintext(&username, &token)
+                });
+            }
+            Access::SshKey { key_file, known_hosts_file } => {
+                let (key, hosts) = (read_secret(key_file)? + "\n", read_secret(known_hosts_file)?);
+                let user =
+                    if self.remote.url.username().is_empty() { "git" } else { self.remote.url.username() };
+                let (user, asked) = (user.to_owned(), Cell::new(false));
+                callbacks.credentials(move |_, _, kinds| {
+                    if kinds.is_username() {
+                        return Cred::username(&user);
+                    }
+                    if asked.replace(true) {
+                        return Err(refused("the SSH key was not accepted"));
+                    }
+                    Cred::ssh_key_from_memory(&user, None, &key, None)
+                });
+                let port = self.remote.url.port().unwrap_or(22);
+                callbacks.certificate_check(move |certificate, host| {
+                    let key = certificate.as_hostkey().and_then(|key| key.hostkey());
+                    if key.is_some_and(|key| known_hosts::trusts(&hosts, host, port, key)) {
+                        return Ok(CertificateCheckStatus::CertificateOk);
+                    }
+                    let reason = format!("the key of {host}:{port} is not in auth.knownHostsFile");
+                    Err(git2::Error::new(ErrorCode::Certificate, ErrorClass::Ssh, reason))
+                });
+            }
+        }
+        Ok(callbacks)
+    }
+
+    pub(super) fn branch_ref(&self) -> String {
+        format!("refs/heads/{}", self.remote.branch)
+    }
+
+    pub(super) fn no_branch(&self) -> RepositoryError {
+        RepositoryError::NotFound { what: format!("branch {} of {}", self.remote.branch, self.remote.url) }
+    }
+
+    fn packs(&self) -> usize {
+        let packs = std::fs::read_dir(self.directory.join("objects/pack"));
+        packs.map_or(0, |entries| {
+            entries
+                .flatten()
+                .filter(|entry| entry.path().extension().is_some_and(|end| end == "pack"))
+                .count()
+        })
+    }
+}
+
+/// Creates a bare repository whose branch holds one commit with these files (path, content).
+///
+/// # Errors
+/// When the directory cannot be written or a path is not a valid one.
+pub fn init_bare(
+    directory: &Path,
+    branch: &str,
+    files: &[(&str, &str)],
+    message: &str,
+) -> Result<CommitSha, RepositoryError> {
+    let failed = |source| RepositoryError::Git { operation: "create a bare repository", source };
+    let repository = git2::Repository::init_bare(directory).map_err(failed)?;
+    let mut tree = git2::build::TreeUpdateBuilder::new();
+    for (path, content) in files {
+        let blob = repository.blob(content.as_bytes()).map_err(failed)?;
+        tree.upsert(*path, blob, git2::FileMode::Blob);
+    }
+    let empty = repository.treebuilder(None).and_then(|builder| builder.write()).map_err(failed)?;
+    let empty = repository.find_tree(empty).map_err(failed)?;
+    let tree = tree.create_updated(&repository, &empty).map_err(failed)?;
+    let tree = repository.find_tree(tree).map_err(failed)?;
+    let author = git2::Signature::now("riposte", "riposte@localhost").map_err(failed)?;
+    let branch = format!("refs/heads/{branch}");
+    let commit = repository.commit(Some(&branch), &author, &author, message, &tree, &[]).map_err(failed)?;
+    repository.set_head(&branch).map_err(failed)?;
+    Ok(sha_of(commit))
+}
+
+/// Whether the message's last paragraph has this line, as Git reads trailers.
+fn has_trailer(message: &str, trailer: &str) -> bool {
+    let Ok(trailers) = git2::message_trailers_strs(message) else { return false };
+    trailers.iter().any(|(key, value)| trailer.split_once(": ") == Some((key, value)))
+}
+
+fn listed_head(
+    connection: &git2::RemoteConnection<'_, '_, '_>,
+    name: &str,
+) -> Result<Option<Oid>, git2::Error> {
+    Ok(connection.list()?.iter().find(|head| head.name() == name).map(git2::RemoteHead::oid))
+}
+
+pub(super) fn sha_of(oid: Oid) -> CommitSha {
+    CommitSha::parse(&oid.to_string()).expect("an object id is 40 hexadecimal digits")
+}
+
+pub(super) fn oid_of(sha: &CommitSha) -> Oid {
+    Oid::from_str(sha.as_str()).expect("a commit id is 40 hexadecimal digits")
+}
+
+fn refused(reason: &str) -> git2::Error {
+    git2::Error::new(ErrorCode::Auth, ErrorClass::Callback, reason)
+}
+
+/// libgit2 waits for ever for a silent server unless told otherwise, and knows one wait for the whole
+/// process: the first repository's.
+fn set_server_timeouts(timeout_ms: u32) {
+    static SET: Once = Once::new();
+    SET.call_once(|| {
+        let timeout_ms = i32::try_from(timeout_ms).unwrap_or(i32::MAX);
+        #[expect(unsafe_code, reason = "two C integers, written once, before our first connection")]
+        let set = unsafe {
+            git2::opts::set_server_connect_timeout_in_milliseconds(timeout_ms)
+                .and_then(|()| git2::opts::set_server_timeout_in_milliseconds(timeout_ms))
+        };
+        if let Err(error) = set {
+            tracing::warn!(error = %error, "Git's timeouts could not be set");
+        }
+    });
+}

@@ -1,0 +1,249 @@
+//! Makes a commit on a base and puts it onto the remote's branch by plain Git, if and only if the
+//! branch is still at that base.
+//!
+//! A push that is a fast-forward is not enough: had somebody taken a commit back, ours would bring it
+//! in again. So the remote's own commit is compared before anything is sent, and the server compares
+//! once more under its lock. A local repository is written directly, because libgit2's local push
+//! does not compare at all.
+
+use std::cell::{Cell, RefCell};
+
+use git2::build::TreeUpdateBuilder;
+use git2::{Direction, ErrorCode, FileMode, Oid, PushOptions, Signature};
+
+use super::FileChange;
+use super::config::path_is_plain;
+use super::files::is_file;
+use super::git::{GitClone, oid_of, sha_of};
+use super::remote_error::{CommitError, RepositoryError};
+use crate::model::manifest::CommitSha;
+
+/// What is pushed, for as long as it is pushed.
+const NEXT_REF: &str = "refs/riposte/next";
+
+/// How much of a hook's words is kept, in bytes.
+const WORDS_BYTES_MAX: usize = 2048;
+
+/// What the server said during a push.
+#[derive(Default)]
+struct Report {
+    /// The branch's commit, when it was not the base.
+    found: Cell<Option<Oid>>,
+    /// Whether anything was sent that could have made the commit.
+    sent: Cell<bool>,
+    /// Why the branch was not updated.
+    refusal: RefCell<Option<String>>,
+    /// What hooks printed.
+    words: RefCell<Vec<u8>>,
+}
+
+/// The tree of `base` with these files, checked against limits and against changing nothing.
+pub(super) fn check(clone: &GitClone, base: &CommitSha, files: &[FileChange]) -> Result<(), CommitError> {
+    let max = clone.remote.limits.commit_bytes_max;
+    if files.iter().map(|file| file.content.len()).sum::<usize>() > max {
+        let what = "the commit's files together".to_owned();
+        return Err(RepositoryError::TooLarge { what, limit: "commitBytesMax", max }.into());
+    }
+    let repository = clone.open()?;
+    let found = repository.find_commit(oid_of(base)).map_err(of_clone)?;
+    if tree_with(&repository, &found, files)? == found.tree_id() {
+        return Err(CommitError::Unchanged);
+    }
+    Ok(())
+}
+
+/// Commits and pushes.
+pub(super) fn push(
+    clone: &GitClone,
+    base: &CommitSha,
+    files: &[FileChange],
+    message: &str,
+) -> Result<CommitSha, CommitError> {
+    match clone.remote.url.to_file_path() {
+        Ok(path) if clone.remote.url.scheme() == "file" => {
+            let failed = |source| RepositoryError::of_remote("open the repository", &clone.name(), source);
+            let target = git2::Repository::open(path).map_err(failed)?;
+            write_local(clone, &target, base, files, message)
+        }
+        _ => {
+            let repository = clone.open()?;
+            let commit = make_commit(clone, &repository, base, files, message)?;
+            repository.reference(NEXT_REF, commit, true, "to be pushed").map_err(of_clone)?;
+            send(clone, &repository, oid_of(base), commit)
+        }
+    }
+}
+
+/// Whether these credentials may push, as far as asking tells.
+pub(super) fn check_access(clone: &GitClone) -> Result<(), RepositoryError> {
+    let url = clone.remote.url.as_str();
+    let failed = |source| RepositoryError::of_remote("ask whether pushing is allowed", url, source);
+    if let (Ok(path), "file") = (clone.remote.url.to_file_path(), clone.remote.url.scheme()) {
+        return check_bare(clone, &git2::Repository::open(path).map_err(failed)?);
+    }
+    let repository = clone.open()?;
+    let mut remote = repository.remote_anonymous(url).map_err(failed)?;
+    remote.connect_auth(Direction::Push, Some(clone.callbacks()?), None).map(drop).map_err(failed)
+}
+
+fn check_bare(clone: &GitClone, target: &git2::Repository) -> Result<(), RepositoryError> {
+    if target.is_bare() {
+        return Ok(());
+    }
+    let reason = "it is not bare, and a checked-out branch must not be pushed to".to_owned();
+    Err(RepositoryError::Forbidden { remote: clone.name(), reason })
+}
+
+fn write_local(
+    clone: &GitClone,
+    target: &git2::Repository,
+    base: &CommitSha,
+    files: &[FileChange],
+    message: &str,
+) -> Result<CommitSha, CommitError> {
+    check_bare(clone, target)?;
+    let branch = clone.branch_ref();
+    let failed = |source| RepositoryError::of_remote("write to the repository", &clone.name(), source);
+    let head = target.refname_to_id(&branch).map_err(|source| match source.code() {
+        ErrorCode::NotFound => clone.no_branch(),
+        _ => failed(source),
+    })?;
+    if head != oid_of(base) {
+        return Err(head_moved(clone));
+    }
+    let commit = make_commit(clone, target, base, files, message)?;
+    match target.reference_matching(&branch, commit, true, head, "riposte") {
+        Ok(_) => Ok(sha_of(commit)),
+        Err(error) if matches!(error.code(), ErrorCode::Modified | ErrorCode::NotFound) => {
+            Err(head_moved(clone))
+        }
+        Err(error) if error.code() == ErrorCode::Locked => {
+            let reason = error.message().to_owned();
+            Err(RepositoryError::Unreachable { remote: clone.name(), reason }.into())
+        }
+        Err(error) => Err(failed(error).into()),
+    }
+}
+
+fn send(
+    clone: &GitClone,
+    repository: &git2::Repository,
+    base: Oid,
+    commit: Oid,
+) -> Result<CommitSha, CommitError> {
+    let report = Report::default();
+    let mut callbacks = clone.callbacks()?;
+    callbacks.push_negotiation(|updates| {
+        if let Some(update) = updates.iter().find(|update| update.src() != base) {
+            report.found.set(Some(update.src()));
+            return Err(git2::Error::from_str("the branch is not at the base"));
+        }
+        report.sent.set(true);
+        Ok(())
+    });
+    callbacks.push_update_reference(|_, refusal| {
+        *report.refusal.borrow_mut() = refusal.map(str::to_owned);
+        Ok(())
+    });
+    callbacks.sideband_progress(|words| {
+        let mut kept = report.words.borrow_mut();
+        let room = WORDS_BYTES_MAX.saturating_sub(kept.len()).min(words.len());
+        kept.extend_from_slice(&words[..room]);
+        true
+    });
+    let url = clone.remote.url.as_str();
+    let failed = |source| RepositoryError::of_remote("push to the repository", url, source);
+    let mut remote = repository.remote_anonymous(url).map_err(failed)?;
+    let mut options = PushOptions::new();
+    options.remote_callbacks(callbacks);
+    let pushed = remote.push(&[format!("{NEXT_REF}:{}", clone.branch_ref())], Some(&mut options));
+    drop(options);
+    report.result(clone, pushed).map(|()| sha_of(commit))
+}
+
+impl Report {
+    fn result(&self, clone: &GitClone, pushed: Result<(), git2::Error>) -> Result<(), CommitError> {
+        if let Some(found) = self.found.get() {
+            return Err(if found.is_zero() { clone.no_branch().into() } else { head_moved(clone) });
+        }
+        if let Some(refusal) = self.refusal.borrow().as_deref() {
+            return Err(self.refused(clone, refusal));
+        }
+        let Err(error) = pushed else { return Ok(()) };
+        if error.code() == ErrorCode::NotFastForward {
+            return Err(head_moved(clone));
+        }
+        match RepositoryError::of_remote("push to the repository", clone.remote.url.as_str(), error) {
+            // The server said no before it looked at the commit.
+            error @ (RepositoryError::Unauthorized { .. }
+            | RepositoryError::Forbidden { .. }
+            | RepositoryError::Untrusted { .. }
+            | RepositoryError::NotFound { .. }
+            | RepositoryError::RateLimited { .. }) => Err(error.into()),
+            error if self.sent.get() => Err(CommitError::Unknown { reason: error.to_string() }),
+            error => Err(error.into()),
+        }
+    }
+
+    /// The server took the commit but did not update the branch. Its words are all there is: a lost
+    /// race is told from a hook by them.
+    fn refused(&self, clone: &GitClone, refusal: &str) -> CommitError {
+        let lost = ["fetch first", "non-fast-forward", "failed to update ref", "lock", "stale", "old value"];
+        if !refusal.contains("hook") && lost.iter().any(|words| refusal.contains(words)) {
+            return head_moved(clone);
+        }
+        let words = String::from_utf8_lossy(&self.words.borrow()).trim().to_owned();
+        let reason = if words.is_empty() { refusal.to_owned() } else { format!("{refusal}: {words}") };
+        CommitError::Protected { branch: clone.remote.branch.clone(), reason }
+    }
+}
+
+fn make_commit(
+    clone: &GitClone,
+    repository: &git2::Repository,
+    base: &CommitSha,
+    files: &[FileChange],
+    message: &str,
+) -> Result<Oid, CommitError> {
+    let parent = repository.find_commit(oid_of(base)).map_err(of_clone)?;
+    let tree = repository.find_tree(tree_with(repository, &parent, files)?).map_err(of_clone)?;
+    let committer = &clone.remote.committer;
+    let author = Signature::now(&committer.name, &committer.email).map_err(of_clone)?;
+    let commit = repository.commit(None, &author, &author, message, &tree, &[&parent]).map_err(of_clone)?;
+    Ok(commit)
+}
+
+fn tree_with(
+    repository: &git2::Repository,
+    base: &git2::Commit<'_>,
+    files: &[FileChange],
+) -> Result<Oid, CommitError> {
+    let tree = base.tree().map_err(of_clone)?;
+    let mut update = TreeUpdateBuilder::new();
+    for file in files {
+        let bad = |reason| CommitError::BadPath { path: file.path.clone(), reason };
+        if !path_is_plain(&file.path) {
+            return Err(bad("it must stay inside the repository"));
+        }
+        let mode = match tree.get_path(file.path.as_ref()) {
+            Ok(entry) if !is_file(entry.filemode()) => {
+                return Err(bad("it is a link, a folder or a submodule"));
+            }
+            Ok(entry) if entry.filemode() == i32::from(FileMode::BlobExecutable) => FileMode::BlobExecutable,
+            Ok(_) => FileMode::Blob,
+            Err(error) if error.code() == ErrorCode::NotFound => FileMode::Blob,
+            Err(error) => return Err(of_clone(error).into()),
+        };
+        let blob = repository.blob(file.content.as_bytes()).map_err(of_clone)?;
+        update.upsert(file.path.as_str(), blob, mode);
+    }
+    Ok(update.create_updated(repository, &tree).map_err(of_clone)?)
+}
+
+fn head_moved(clone: &GitClone) -> CommitError {
+    CommitError::HeadMoved { branch: clone.remote.branch.clone() }
+}
+
+fn of_clone(source: git2::Error) -> RepositoryError {
+    RepositoryError::of_clone("make the commit", source)
+}
