@@ -1,0 +1,207 @@
+//! A Git remote: a bare repository, as `file://` or through the real `git http-backend` with Basic
+//! authentication.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use riposte::model::manifest::CommitSha;
+use riposte::repository::git::init_bare;
+use riposte::repository::{Config, FileChange, Repository};
+use tempfile::TempDir;
+
+use super::http::{Cut, Server};
+
+pub(crate) const USER: &str = "riposte";
+pub(crate) const TOKEN: &str = "s3cret-token";
+
+/// A bare repository in a directory of its own, with one commit on `main`.
+pub(crate) struct Bare {
+    pub(crate) root: TempDir,
+    pub(crate) first: CommitSha,
+}
+
+impl Bare {
+    pub(crate) fn new(files: &[(&str, &str)]) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let first = init_bare(&root.path().join("desired.git"), "main", files, "First").unwrap();
+        Self { root, first }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.root.path().join("desired.git")
+    }
+
+    pub(crate) fn file_url(&self) -> String {
+        format!("file://{}", self.path().display())
+    }
+
+    /// A file below the temporary directory that holds a secret.
+    pub(crate) fn secret(&self, name: &str, secret: &str) -> PathBuf {
+        let path = self.root.path().join(name);
+        std::fs::write(&path, format!("{secret}\n")).unwrap();
+        path
+    }
+
+    /// Runs the real git on the repository; its output.
+    pub(crate) fn git(&self, arguments: &[&str]) -> String {
+        git(&self.path(), arguments)
+    }
+
+    /// The content of a file at the branch's head.
+    pub(crate) fn show(&self, path: &str) -> String {
+        self.git(&["show", &format!("main:{path}")])
+    }
+
+    pub(crate) fn commits(&self) -> usize {
+        self.git(&["rev-list", "--count", "main"]).trim().parse().unwrap()
+    }
+
+    /// Commits as another person would, behind the gateway's back.
+    pub(crate) fn commit_elsewhere(&self, path: &str, content: &str) -> String {
+        let clone = self.root.path().join("elsewhere");
+        if clone.exists() {
+            std::fs::remove_dir_all(&clone).unwrap();
+        }
+        git(self.root.path(), &["clone", "-q", "desired.git", "elsewhere"]);
+        std::fs::write(clone.join(path), content).unwrap();
+        git(&clone, &["add", "-A"]);
+        git(&clone, &["-c", "user.name=p", "-c", "user.email=p@x", "commit", "-qm", "By a person"]);
+        git(&clone, &["push", "-q", "origin", "HEAD:main"]);
+        git(&clone, &["rev-parse", "HEAD"]).trim().to_owned()
+    }
+
+    pub(crate) fn hook(&self, name: &str, script: &str) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = self.path().join("hooks").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, script).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}
+
+pub(crate) fn git(directory: &Path, arguments: &[&str]) -> String {
+    let output = Command::new("git").current_dir(directory).args(arguments).output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "git {arguments:?}: {words}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A configuration as a user writes it.
+pub(crate) fn config(json: serde_json::Value) -> Config {
+    serde_json::from_value(json).unwrap()
+}
+
+pub(crate) fn change(path: &str, content: &str) -> Vec<FileChange> {
+    vec![FileChange { path: path.to_owned(), content: content.to_owned() }]
+}
+
+/// The text of one file at a commit.
+pub(crate) async fn text_at(repository: &Repository, commit: &CommitSha, path: &str) -> String {
+    let files = repository.files(commit).await.unwrap();
+    files.iter().find(|file| file.path == path).map(|file| file.text.to_string()).unwrap()
+}
+
+/// The real `git http-backend` behind HTTP.
+pub(crate) struct HttpRemote {
+    server: Server,
+    faults: Arc<Faults>,
+}
+
+#[derive(Default)]
+struct Faults {
+    cut_after_push: AtomicBool,
+    cut_before_push: AtomicBool,
+}
+
+impl HttpRemote {
+    pub(crate) async fn start(root: &Path) -> Self {
+        let (root, faults) = (root.to_owned(), Arc::new(Faults::default()));
+        let shared = Arc::clone(&faults);
+        let server = Server::start(move |request| {
+            let (root, faults) = (root.clone(), Arc::clone(&shared));
+            async move { tokio::task::spawn_blocking(move || answer(&root, &faults, &request)).await.unwrap() }
+        })
+        .await;
+        Self { server, faults }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("{}/desired.git", self.server.origin())
+    }
+
+    /// The next push is made, but its answer is lost.
+    pub(crate) fn cut_after_push(&self) {
+        self.faults.cut_after_push.store(true, Ordering::SeqCst);
+    }
+
+    /// The next push is lost on its way.
+    pub(crate) fn cut_before_push(&self) {
+        self.faults.cut_before_push.store(true, Ordering::SeqCst);
+    }
+}
+
+fn answer(root: &Path, faults: &Faults, request: &Request<Bytes>) -> Result<Response<Full<Bytes>>, Cut> {
+    let authorized = format!("Basic {}", STANDARD.encode(format!("{USER}:{TOKEN}")));
+    let authorization = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+    if authorization != Some(&authorized) {
+        let response = Response::builder().status(StatusCode::UNAUTHORIZED);
+        let response = response.header("www-authenticate", "Basic realm=\"git\"");
+        return Ok(response.body(Full::default()).unwrap());
+    }
+    let pushes = request.method() == "POST" && request.uri().path().ends_with("/git-receive-pack");
+    if pushes && faults.cut_before_push.swap(false, Ordering::SeqCst) {
+        return Err(Cut);
+    }
+    let response = run_backend(root, request);
+    if pushes && faults.cut_after_push.swap(false, Ordering::SeqCst) {
+        return Err(Cut);
+    }
+    Ok(response)
+}
+
+/// RFC 3875, as far as Git uses it.
+fn run_backend(root: &Path, request: &Request<Bytes>) -> Response<Full<Bytes>> {
+    let header = |name: &str| {
+        request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+    };
+    let mut child = Command::new("git")
+        .arg("http-backend")
+        .env("GIT_PROJECT_ROOT", root)
+        .env("GIT_HTTP_EXPORT_ALL", "1")
+        .env("REMOTE_USER", USER)
+        .env("REQUEST_METHOD", request.method().as_str())
+        .env("PATH_INFO", request.uri().path())
+        .env("QUERY_STRING", request.uri().query().unwrap_or_default())
+        .env("CONTENT_TYPE", header("content-type"))
+        .env("CONTENT_LENGTH", request.body().len().to_string())
+        .env("HTTP_CONTENT_ENCODING", header("content-encoding"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let body = request.body().clone();
+    let writer = std::thread::spawn(move || stdin.write_all(&body));
+    let output = child.wait_with_output().unwrap().stdout;
+    // The backend may answer without having read everything.
+    let _ = writer.join().unwrap();
+    let end = output.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+    let mut response = Response::builder();
+    for line in String::from_utf8_lossy(&output[..end]).lines() {
+        let (name, value) = line.split_once(": ").unwrap();
+        response = match name {
+            "Status" => response.status(value.split(' ').next().unwrap()),
+            _ => response.header(name, value),
+        };
+    }
+    response.body(Full::from(output[end + 4..].to_vec())).unwrap()
+}
