@@ -227,9 +227,10 @@ fn check_url(text: &str) -> Result<Url, RepositoryError> {
             "url is not a URL ({error}); a remote like git@host:owner/name is written ssh://git@host/owner/name"
         ))
     })?;
-    if url.password().is_some() {
+    let named = !url.username().is_empty() && url.scheme() != "ssh";
+    if named || url.password().is_some() {
         return Err(wrong(
-            "url must not hold a password: put it in a file and name it in auth.tokenFile".to_owned(),
+            "url must not hold a user or password: use auth.username and auth.tokenFile".to_owned(),
         ));
     }
     match url.scheme() {

@@ -78,6 +78,7 @@ impl GitClone {
         if self.packs() > PACKS_MAX {
             clone = self.make_anew()?;
         }
+        self.local_path()?;
         let url = self.remote.url.as_str();
         let failed = |source| RepositoryError::of_remote("fetch from the repository", url, source);
         let mut remote = clone.remote_anonymous(url).map_err(failed)?;
@@ -97,9 +98,10 @@ impl GitClone {
                 .map_err(|source| RepositoryError::of_clone("note the head", source))?;
         }
         drop(connection);
-        let head = clone
-            .refname_to_id(HEAD_REF)
-            .map_err(|source| RepositoryError::of_clone("read the head", source))?;
+        // A pack can be listed and yet be torn: only reading the commit tells.
+        let damaged = |source| RepositoryError::Corrupt { operation: "read the head", source };
+        let head = clone.refname_to_id(HEAD_REF).map_err(damaged)?;
+        clone.find_commit(head).and_then(|commit| commit.tree().map(drop)).map_err(damaged)?;
         Ok(sha_of(head))
     }
 
@@ -176,6 +178,15 @@ impl GitClone {
             }
         }
         Ok(callbacks)
+    }
+
+    /// Where a `file://` remote lies; `None` for one on a server.
+    pub(super) fn local_path(&self) -> Result<Option<PathBuf>, RepositoryError> {
+        if self.remote.url.scheme() != "file" {
+            return Ok(None);
+        }
+        let path = self.remote.url.to_file_path().ok().filter(|path| path.exists());
+        path.map(Some).ok_or_else(|| RepositoryError::NotFound { what: self.name() })
     }
 
     pub(super) fn branch_ref(&self) -> String {

@@ -59,13 +59,13 @@ pub(super) fn push(
     files: &[FileChange],
     message: &str,
 ) -> Result<CommitSha, CommitError> {
-    match clone.remote.url.to_file_path() {
-        Ok(path) if clone.remote.url.scheme() == "file" => {
+    match clone.local_path()? {
+        Some(path) => {
             let failed = |source| RepositoryError::of_remote("open the repository", &clone.name(), source);
             let target = git2::Repository::open(path).map_err(failed)?;
             write_local(clone, &target, base, files, message)
         }
-        _ => {
+        None => {
             let repository = clone.open()?;
             let commit = make_commit(clone, &repository, base, files, message)?;
             repository.reference(NEXT_REF, commit, true, "to be pushed").map_err(of_clone)?;
@@ -78,7 +78,7 @@ pub(super) fn push(
 pub(super) fn check_access(clone: &GitClone) -> Result<(), RepositoryError> {
     let url = clone.remote.url.as_str();
     let failed = |source| RepositoryError::of_remote("ask whether pushing is allowed", url, source);
-    if let (Ok(path), "file") = (clone.remote.url.to_file_path(), clone.remote.url.scheme()) {
+    if let Some(path) = clone.local_path()? {
         return check_bare(clone, &git2::Repository::open(path).map_err(failed)?);
     }
     let repository = clone.open()?;
