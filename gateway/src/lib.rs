@@ -12,5 +12,6 @@
 //! that it shares with them.
 
 pub mod commit;
-pub mod model;
 pub mod repository;
+
+pub mod model;

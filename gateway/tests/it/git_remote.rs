@@ -347,10 +347,13 @@ async fn what_is_not_there_is_named() {
     assert!(matches!(repository.head().await, Err(RepositoryError::NotFound { .. })));
 }
 
+/// What happens to the clone's directory.
+type Damage = fn(&std::path::Path);
+
 #[tokio::test]
 async fn a_damaged_clone_is_made_anew() {
     let bare = Bare::new(&[("a.yaml", "a: 1\n"), ("b.yaml", "b: 1\n")]);
-    let damages: [(&str, fn(&std::path::Path)); 5] = [
+    let damages: [(&str, Damage); 5] = [
         ("no HEAD", |clone| std::fs::remove_file(clone.join("HEAD")).unwrap()),
         ("a broken configuration", |clone| std::fs::write(clone.join("config"), "[core\n\"").unwrap()),
         ("no objects", |clone| std::fs::remove_dir_all(clone.join("objects")).unwrap()),
