@@ -164,9 +164,9 @@ def check_gateway(objects):
         yield "the Service selects the test pod"
     if str(container["ports"][0]["containerPort"]) != config["server"]["listen"].rsplit(":", 1)[1]:
         yield "the container's port is not the one the gateway listens on"
-    probes = {probe: container[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")}
-    if probes != {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"}:
-        yield f"the probes are {probes}"
+    for probe, path in {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"}.items():
+        if container[probe]["httpGet"]["path"] != path:
+            yield f"the {probe} does not ask {path}"
     for value in files_of(config):
         directory, _, file = value.rpartition("/")
         volume = volumes.get(mounts.get(directory), {})
@@ -209,9 +209,9 @@ def unmount_secrets(spec):
 SABOTAGE = {
     "an unknown field": lambda o: first(o).update(readOnly=True),
     "a misspelt field of a policy": lambda o: of_kind(o, "NetworkPolicy")["spec"].update(policyType=["Egress"]),
-    "an unknown field of a ServiceMonitor": lambda o: of_kind(o, "ServiceMonitor")["spec"]["endpoints"][0].update(uri="/"),
+    "an unknown field of a ServiceMonitor": lambda o: of_kind(o, "ServiceMonitor")["spec"].update(endpoint=[]),
     "a text for a number": lambda o: of_kind(o, "StatefulSet")["spec"].update(replicas="1"),
-    "a role": lambda o: o.append({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "x"}}),
+    "a role": lambda o: o.append({"kind": "ClusterRole", "metadata": {"name": "x"}}),
     "root": lambda o: gateway(o)["securityContext"].update(runAsNonRoot=False),
     "no seccomp": lambda o: gateway(o)["securityContext"].pop("seccompProfile"),
     "privileges": lambda o: first(o)["securityContext"].pop("allowPrivilegeEscalation"),
@@ -225,7 +225,7 @@ SABOTAGE = {
     "a secret that is not mounted": lambda o: unmount_secrets(gateway(o)),
     "the wrong port": lambda o: first(o)["ports"][0].update(containerPort=1),
     "a probe of nothing": lambda o: first(o)["readinessProbe"]["httpGet"].update(path="/"),
-    "a selector of nothing": lambda o: of_kind(o, "Service")["spec"]["selector"].update({"app.kubernetes.io/name": "x"}),
+    "a selector of nothing": lambda o: of_kind(o, "Service")["spec"].update(selector={"app": "x"}),
 }
 
 
