@@ -34,3 +34,28 @@ pub struct PluginIdentity {
     /// `sha256:` and the digest of the plugin's configuration as canonical JSON.
     pub config_digest: String,
 }
+
+/// What a plugin says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// Its own name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// What it does, in a sentence.
+    pub summary: String,
+    /// JSON Schema of its configuration, as JSON text.
+    pub config_schema: String,
+}
+
+/// What a plugin may change. An empty list grants nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Grants {
+    /// Kinds, as `apps/v1/Deployment`, or `Deployment` for any version.
+    pub kinds: Vec<String>,
+    /// Namespaces: a name, `prefix-*`, or `*` for all.
+    pub namespaces: Vec<String>,
+    /// Fields as JSON pointers, with `*` for one step: `/spec/replicas`, `/metadata/labels/*`.
+    pub fields: Vec<String>,
+}
