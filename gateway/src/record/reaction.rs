@@ -1,0 +1,422 @@
+//! Reactions on disk: pending → proposed → settled, an attempt counted before it begins.
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+use super::chain::{ChainHead, append, digest};
+use super::writer::Write;
+use super::{Journal, RecordError};
+use crate::clock;
+use crate::model::manifest::CommitSha;
+use crate::model::outcome::OutcomeKind;
+use crate::model::patch::{Changes, Decision};
+use crate::model::plugin::{Mode, PluginIdentity};
+
+/// A plugin that an event goes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The plugin's name.
+    pub plugin: String,
+    /// Its mode when the event was routed.
+    pub mode: Mode,
+}
+
+/// The part of the path that an attempt is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// The plugin decides.
+    Dispatch,
+    /// The proposal is validated and committed.
+    Commit,
+}
+
+impl Stage {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Dispatch => "dispatch",
+            Self::Commit => "commit",
+        }
+    }
+
+    /// The state of the reactions that wait for this stage.
+    fn waiting(self) -> &'static str {
+        match self {
+            Self::Dispatch => "pending",
+            Self::Commit => "proposed",
+        }
+    }
+}
+
+/// A reaction that waits for its next attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueReaction {
+    /// Its number in the journal.
+    pub id: i64,
+    /// The event it is to.
+    pub event_seq: i64,
+    /// The plugin.
+    pub plugin: String,
+    /// What may be done with a proposal.
+    pub mode: Mode,
+    /// How many attempts have begun.
+    pub attempts: i64,
+    /// When it was made.
+    pub created_us: i64,
+}
+
+/// A plugin's decision and all that it was made from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decided {
+    /// Which code with which configuration.
+    pub identity: PluginIdentity,
+    /// The commit that look-ups read.
+    pub base: CommitSha,
+    /// The decision.
+    pub decision: Decision,
+    /// The fuel it used: a checksum for replay.
+    pub fuel: u64,
+}
+
+/// How a reaction ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settlement {
+    /// The word.
+    pub outcome: OutcomeKind,
+    /// Why, in a sentence for people.
+    pub reason: String,
+    /// What was or would have been changed, as a unified diff.
+    pub diff: Option<String>,
+    /// The commit, for `Committed`.
+    pub commit: Option<SettledCommit>,
+}
+
+/// A commit that the repository has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettledCommit {
+    /// Its id.
+    pub sha: CommitSha,
+    /// The commit it was made on.
+    pub base: CommitSha,
+    /// Its message.
+    pub message: String,
+}
+
+/// A decision to change something that is on disk, and so may be committed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Proposal {
+    reaction: DueReaction,
+    plugin_digest: String,
+    base: CommitSha,
+    changes: Changes,
+}
+
+impl Proposal {
+    /// The reaction it is of.
+    #[must_use]
+    pub fn reaction(&self) -> &DueReaction {
+        &self.reaction
+    }
+
+    /// The digest of the plugin that decided.
+    #[must_use]
+    pub fn plugin_digest(&self) -> &str {
+        &self.plugin_digest
+    }
+
+    /// The commit that the decision was made from: its own commit can only be a later one.
+    #[must_use]
+    pub fn base(&self) -> &CommitSha {
+        &self.base
+    }
+
+    /// The patches.
+    #[must_use]
+    pub fn changes(&self) -> &Changes {
+        &self.changes
+    }
+}
+
+pub(super) async fn route(
+    connection: &mut SqliteConnection,
+    seq: i64,
+    routes: &[Route],
+) -> Result<(), RecordError> {
+    let now = clock::now_us();
+    for route in routes {
+        sqlx::query(
+            "INSERT INTO reactions (event_seq, plugin, mode, state, created_us, due_us) \
+             VALUES (?, ?, ?, 'pending', ?, ?) ON CONFLICT DO NOTHING",
+        )
+        .bind(seq)
+        .bind(&route.plugin)
+        .bind(route.mode.as_str())
+        .bind(now)
+        .bind(now)
+        .execute(&mut *connection)
+        .await?;
+    }
+    sqlx::query("UPDATE events SET routed_us = ? WHERE seq = ?")
+        .bind(now)
+        .bind(seq)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn begin(
+    connection: &mut SqliteConnection,
+    id: i64,
+    stage: Stage,
+) -> Result<i64, RecordError> {
+    let number: i64 =
+        sqlx::query_scalar("UPDATE reactions SET attempts = attempts + 1 WHERE id = ? RETURNING attempts")
+            .bind(id)
+            .fetch_one(&mut *connection)
+            .await?;
+    sqlx::query("INSERT INTO attempts (reaction_id, number, stage, started_us) VALUES (?, ?, ?, ?)")
+        .bind(id)
+        .bind(number)
+        .bind(stage.as_str())
+        .bind(clock::now_us())
+        .execute(connection)
+        .await?;
+    Ok(number)
+}
+
+async fn end_attempt(
+    connection: &mut SqliteConnection,
+    id: i64,
+    result: &str,
+    detail: &str,
+) -> Result<(), RecordError> {
+    sqlx::query(
+        "UPDATE attempts SET ended_us = ?, result = ?, detail = ? WHERE reaction_id = ? AND ended_us IS NULL \
+         AND number = (SELECT attempts FROM reactions WHERE id = ?)",
+    )
+    .bind(clock::now_us())
+    .bind(result)
+    .bind(detail)
+    .bind(id)
+    .bind(id)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn postpone(
+    connection: &mut SqliteConnection,
+    id: i64,
+    due_us: i64,
+    detail: &str,
+) -> Result<(), RecordError> {
+    end_attempt(connection, id, "retry", detail).await?;
+    sqlx::query("UPDATE reactions SET due_us = ? WHERE id = ?")
+        .bind(due_us)
+        .bind(id)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn decide(
+    connection: &mut SqliteConnection,
+    id: i64,
+    decided: &Decided,
+) -> Result<ChainHead, RecordError> {
+    let decision =
+        serde_json::to_string(&decided.decision).map_err(|error| RecordError::Damaged(error.to_string()))?;
+    let (result, detail) = match &decided.decision {
+        Decision::Ignore { reason } => ("ignored", reason),
+        Decision::Propose(changes) => ("proposed", &changes.reason),
+    };
+    end_attempt(connection, id, result, detail).await?;
+    sqlx::query(
+        "UPDATE reactions SET state = 'proposed', due_us = created_us, plugin_digest = ?, config_digest = ?, \
+         base_commit = ?, decision = ?, fuel = ? WHERE id = ? AND state = 'pending'",
+    )
+    .bind(&decided.identity.digest)
+    .bind(&decided.identity.config_digest)
+    .bind(decided.base.as_str())
+    .bind(decision)
+    .bind(i64::try_from(decided.fuel).unwrap_or(i64::MAX))
+    .bind(id)
+    .execute(&mut *connection)
+    .await?;
+    let record = decision_digest(connection, id).await?.ok_or_else(|| missing(id))?;
+    let head = append(connection, "decision", id, record).await?;
+    if let Decision::Ignore { reason } = &decided.decision {
+        let settlement =
+            Settlement { outcome: OutcomeKind::Ignored, reason: reason.clone(), diff: None, commit: None };
+        settle(connection, id, &settlement).await?;
+    }
+    Ok(head)
+}
+
+pub(super) async fn settle(
+    connection: &mut SqliteConnection,
+    id: i64,
+    settlement: &Settlement,
+) -> Result<(), RecordError> {
+    let now = clock::now_us();
+    end_attempt(connection, id, settlement.outcome.as_str(), &settlement.reason).await?;
+    let settled = sqlx::query(
+        "UPDATE reactions SET state = 'settled', outcome = ?, reason = ?, diff = ?, settled_us = ? \
+         WHERE id = ? AND state <> 'settled'",
+    )
+    .bind(settlement.outcome.as_str())
+    .bind(&settlement.reason)
+    .bind(&settlement.diff)
+    .bind(now)
+    .bind(id)
+    .execute(&mut *connection)
+    .await?;
+    if settled.rows_affected() != 1 {
+        return Err(RecordError::Damaged(format!("reaction {id} is settled already")));
+    }
+    if let Some(commit) = &settlement.commit {
+        sqlx::query(
+            "INSERT INTO commits (reaction_id, sha, base, message, committed_us) VALUES (?, ?, ?, ?, ?)",
+        )
+        .bind(id)
+        .bind(commit.sha.as_str())
+        .bind(commit.base.as_str())
+        .bind(&commit.message)
+        .bind(now)
+        .execute(&mut *connection)
+        .await?;
+    }
+    let record = outcome_digest(connection, id).await?.ok_or_else(|| missing(id))?;
+    append(connection, "outcome", id, record).await?;
+    Ok(())
+}
+
+fn missing(id: i64) -> RecordError {
+    RecordError::Damaged(format!("reaction {id} is missing"))
+}
+
+/// The digest of a reaction's decision.
+pub(super) async fn decision_digest(
+    connection: &mut SqliteConnection,
+    id: i64,
+) -> Result<Option<[u8; 32]>, RecordError> {
+    const FIELDS: [&str; 6] = ["plugin", "mode", "plugin_digest", "config_digest", "base_commit", "decision"];
+    let row = sqlx::query("SELECT * FROM reactions WHERE id = ?").bind(id).fetch_optional(connection).await?;
+    row.map(|row| row_digest(&row, &["id", "event_seq", "replay_id", "fuel"], &FIELDS)).transpose()
+}
+
+/// The digest of a reaction's end.
+pub(super) async fn outcome_digest(
+    connection: &mut SqliteConnection,
+    id: i64,
+) -> Result<Option<[u8; 32]>, RecordError> {
+    const FIELDS: [&str; 6] = ["outcome", "reason", "diff", "sha", "base", "message"];
+    let row = sqlx::query(
+        "SELECT r.id, r.event_seq, r.settled_us, r.outcome, r.reason, r.diff, c.sha, c.base, c.message \
+         FROM reactions r LEFT JOIN commits c ON c.reaction_id = r.id WHERE r.id = ?",
+    )
+    .bind(id)
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| row_digest(&row, &["id", "event_seq", "settled_us"], &FIELDS)).transpose()
+}
+
+fn row_digest(row: &SqliteRow, numbers: &[&str], texts: &[&str]) -> Result<[u8; 32], RecordError> {
+    let mut fields = Vec::with_capacity(numbers.len() + texts.len());
+    for name in numbers {
+        fields.push(row.try_get::<Option<i64>, _>(*name)?.unwrap_or_default().to_be_bytes().to_vec());
+    }
+    for name in texts {
+        fields.push(row.try_get::<Option<&str>, _>(*name)?.unwrap_or_default().as_bytes().to_vec());
+    }
+    Ok(digest(&fields.iter().map(Vec::as_slice).collect::<Vec<_>>()))
+}
+
+fn due(row: &SqliteRow) -> Result<DueReaction, RecordError> {
+    let mode: &str = row.try_get("mode")?;
+    Ok(DueReaction {
+        id: row.try_get("id")?,
+        event_seq: row.try_get("event_seq")?,
+        plugin: row.try_get("plugin")?,
+        mode: if mode == Mode::Enforce.as_str() { Mode::Enforce } else { Mode::Observe },
+        attempts: row.try_get("attempts")?,
+        created_us: row.try_get("created_us")?,
+    })
+}
+
+impl Journal {
+    /// Makes an event's reactions, one a plugin; the event is then no open work.
+    ///
+    /// # Errors
+    /// When the journal does not answer.
+    pub async fn route(&self, seq: i64, routes: Vec<Route>) -> Result<(), RecordError> {
+        self.write(|reply| Write::Route(seq, routes, reply)).await
+    }
+
+    /// The oldest reactions that wait for `stage` and are due.
+    ///
+    /// # Errors
+    /// When the journal does not answer.
+    pub async fn due(&self, stage: Stage, reactions_max: u32) -> Result<Vec<DueReaction>, RecordError> {
+        let rows = sqlx::query("SELECT * FROM reactions WHERE state = ? AND due_us <= ? ORDER BY id LIMIT ?")
+            .bind(stage.waiting())
+            .bind(clock::now_us())
+            .bind(reactions_max)
+            .fetch_all(&self.readers)
+            .await?;
+        rows.iter().map(due).collect()
+    }
+
+    /// Counts an attempt before it begins, and returns its number.
+    ///
+    /// # Errors
+    /// When the journal does not answer.
+    pub async fn begin_attempt(&self, reaction: i64, stage: Stage) -> Result<i64, RecordError> {
+        self.write(|reply| Write::BeginAttempt(reaction, stage, reply)).await
+    }
+
+    /// Ends an attempt that is tried again at `due_us`.
+    ///
+    /// # Errors
+    /// When the journal does not answer.
+    pub async fn postpone(&self, reaction: i64, due_us: i64, detail: String) -> Result<(), RecordError> {
+        self.write(|reply| Write::Postpone { reaction, due_us, detail, reply }).await
+    }
+
+    /// Records a decision. One to ignore settles the reaction with it.
+    ///
+    /// # Errors
+    /// When the journal does not answer.
+    pub async fn decide(&self, reaction: i64, decided: Decided) -> Result<ChainHead, RecordError> {
+        self.write(|reply| Write::Decide(reaction, decided, reply)).await
+    }
+
+    /// Ends a reaction, once.
+    ///
+    /// # Errors
+    /// When it is settled already, or the journal does not answer.
+    pub async fn settle(&self, reaction: i64, settlement: Settlement) -> Result<(), RecordError> {
+        self.write(|reply| Write::Settle(reaction, settlement, reply)).await
+    }
+
+    /// The recorded proposal of a reaction.
+    ///
+    /// # Errors
+    /// When the reaction has no proposal, or the journal does not answer.
+    pub async fn proposal(&self, reaction: &DueReaction) -> Result<Proposal, RecordError> {
+        let row = sqlx::query("SELECT plugin_digest, base_commit, decision FROM reactions WHERE id = ?")
+            .bind(reaction.id)
+            .fetch_one(&self.readers)
+            .await?;
+        let damaged = || RecordError::Damaged(format!("reaction {} has no proposal", reaction.id));
+        let text = |name: &str| row.try_get::<Option<&str>, _>(name).map(Option::unwrap_or_default);
+        let Ok(Decision::Propose(changes)) = serde_json::from_str(text("decision")?) else {
+            return Err(damaged());
+        };
+        Ok(Proposal {
+            reaction: reaction.clone(),
+            plugin_digest: text("plugin_digest")?.to_owned(),
+            base: CommitSha::parse(text("base_commit")?).map_err(|_| damaged())?,
+            changes,
+        })
+    }
+}
