@@ -1,0 +1,360 @@
+//! The configured plugins, loaded and ready.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::component::{CONTRACT, compile, digest};
+use super::engine::{Engine, MEMORY_BYTES_CEILING};
+use super::failure::Failure;
+use super::sandbox::{Dispatched, Sandbox};
+use super::subscription::Filter;
+use crate::model::event::Event;
+use crate::model::plugin::{Description, Grants, Mode, PluginIdentity};
+use crate::repository::Snapshot;
+
+/// Plugins that come with the gateway.
+const BUNDLED: [(&str, &[u8]); 1] =
+    [("scale-to-zero", include_bytes!(concat!(env!("OUT_DIR"), "/scale_to_zero.wasm")))];
+
+/// One plugin of the configuration.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PluginConfig {
+    /// A name of its own: in the journal, in commits, in metrics.
+    pub name: String,
+    /// `bundled:NAME` or `file:PATH`.
+    pub source: String,
+    /// `sha256:…` of the file; a plugin with another digest is refused.
+    #[serde(default)]
+    pub digest: Option<String>,
+    /// What is done with its proposals.
+    #[serde(default = "observe")]
+    pub mode: Mode,
+    /// The events it gets; any of these. Without one: the event types the plugin names.
+    #[serde(default)]
+    pub subscriptions: Vec<Filter>,
+    /// What it may change. Nothing, unless granted.
+    #[serde(default)]
+    pub grants: Grants,
+    /// Its configuration, which it checks itself.
+    #[serde(default = "empty_object")]
+    pub config: serde_json::Value,
+    /// Its limits.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+fn observe() -> Mode {
+    Mode::Observe
+}
+
+fn empty_object() -> serde_json::Value {
+    serde_json::Value::Object(serde_json::Map::new())
+}
+
+/// What a plugin may use for one event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Limits {
+    /// Units of computation.
+    pub fuel: u64,
+    /// Time in the guest, in milliseconds.
+    pub guest_time_ms: u64,
+    /// Time of the whole invocation, in milliseconds.
+    pub invocation_ms: u64,
+    /// Linear memory, in bytes; 256 MiB at most.
+    pub memory_bytes_max: usize,
+    /// Elements of a table.
+    pub table_elements_max: usize,
+    /// Bytes the host allocates for a guest's arguments and results.
+    pub host_call_bytes_max: usize,
+    /// Lines it logs.
+    pub log_lines_max: usize,
+    /// Bytes of a logged line; the rest is cut off.
+    pub log_line_bytes_max: usize,
+    /// Bytes of all logged lines.
+    pub log_bytes_max: usize,
+    /// Look-ups in the desired state.
+    pub lookups_max: usize,
+    /// Patches of a proposal.
+    pub patches_max: usize,
+    /// Bytes of a decision.
+    pub decision_bytes_max: usize,
+    /// Bytes of the plugin's file.
+    pub component_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            fuel: 250_000_000,
+            guest_time_ms: 100,
+            invocation_ms: 2_000,
+            memory_bytes_max: 32 << 20,
+            table_elements_max: 10_000,
+            host_call_bytes_max: 2 << 20,
+            log_lines_max: 200,
+            log_line_bytes_max: 4 << 10,
+            log_bytes_max: 64 << 10,
+            lookups_max: 256,
+            patches_max: 64,
+            decision_bytes_max: 512 << 10,
+            component_bytes_max: 4 << 20,
+        }
+    }
+}
+
+/// A plugin that is not loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// Two plugins have one name.
+    #[error("two plugins are named {0}; give each a name of its own")]
+    Twice(String),
+    /// The source names nothing.
+    #[error("plugin {plugin}: cannot load {from}: {reason}")]
+    Source {
+        /// The plugin.
+        plugin: String,
+        /// The source as configured.
+        from: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The file is another one than the configuration pins.
+    #[error("plugin {plugin}: its digest is {found}, and {pinned} is pinned")]
+    Digest {
+        /// The plugin.
+        plugin: String,
+        /// The configured digest.
+        pinned: String,
+        /// The file's.
+        found: String,
+    },
+    /// The file is no plugin.
+    #[error("plugin {plugin}: {reason}")]
+    Invalid {
+        /// The plugin.
+        plugin: String,
+        /// Why.
+        reason: String,
+    },
+    /// It wants what no plugin gets.
+    #[error("plugin {plugin}: it imports {imports}, which no plugin is given (denied-import)")]
+    DeniedImport {
+        /// The plugin.
+        plugin: String,
+        /// The imports.
+        imports: String,
+    },
+    /// It failed while it was asked about itself.
+    #[error("plugin {plugin}: it failed at load ({}): {failure}", failure.kind())]
+    Failed {
+        /// The plugin.
+        plugin: String,
+        /// How.
+        failure: Failure,
+    },
+    /// It does not accept its configuration.
+    #[error("plugin {plugin}: it refuses its configuration: {reason}")]
+    Config {
+        /// The plugin.
+        plugin: String,
+        /// Why, in the plugin's words.
+        reason: String,
+    },
+}
+
+/// A loaded plugin.
+#[derive(Debug)]
+pub struct Plugin {
+    identity: PluginIdentity,
+    description: Description,
+    mode: Mode,
+    subscriptions: Vec<Filter>,
+    grants: Grants,
+    config: serde_json::Value,
+    config_text: String,
+    invocation_ms: u64,
+    sandbox: Sandbox,
+}
+
+impl Plugin {
+    fn load(engine: &Engine, config: &PluginConfig) -> Result<Self, LoadError> {
+        let plugin = || config.name.clone();
+        let bytes = read_source(config)?;
+        let found = digest(&bytes);
+        if let Some(pinned) = config.digest.clone().filter(|pinned| *pinned != found) {
+            return Err(LoadError::Digest { plugin: plugin(), pinned, found });
+        }
+        if config.limits.memory_bytes_max > MEMORY_BYTES_CEILING {
+            let reason = format!("limits.memoryBytesMax is {MEMORY_BYTES_CEILING} at most");
+            return Err(LoadError::Invalid { plugin: plugin(), reason });
+        }
+        let component = compile(engine, &config.name, &bytes)?;
+        let sandbox =
+            Sandbox::new(&config.name, engine, &component, config.limits.clone()).map_err(|error| {
+                LoadError::Invalid {
+                    plugin: plugin(),
+                    reason: format!("it does not follow {CONTRACT}: {error:#}"),
+                }
+            })?;
+        let failed = |failure| LoadError::Failed { plugin: plugin(), failure };
+        let said = sandbox.describe().map_err(failed)?;
+        let config_text = config.config.to_string();
+        sandbox
+            .validate_config(&config_text)
+            .map_err(failed)?
+            .map_err(|reason| LoadError::Config { plugin: plugin(), reason })?;
+        let subscriptions = match &config.subscriptions[..] {
+            [] => vec![Filter::Any(said.event_types.iter().map(|name| of_type(name)).collect())],
+            filters => filters.to_vec(),
+        };
+        Ok(Self {
+            identity: PluginIdentity {
+                name: config.name.clone(),
+                digest: found,
+                config_digest: digest(config_text.as_bytes()),
+            },
+            description: Description {
+                name: said.name,
+                version: said.version,
+                summary: said.summary,
+                config_schema: said.config_schema,
+            },
+            mode: config.mode,
+            subscriptions,
+            grants: config.grants.clone(),
+            config: config.config.clone(),
+            config_text,
+            invocation_ms: config.limits.invocation_ms,
+            sandbox,
+        })
+    }
+
+    /// Its name in the configuration.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.identity.name
+    }
+
+    /// Which code with which configuration.
+    #[must_use]
+    pub fn identity(&self) -> &PluginIdentity {
+        &self.identity
+    }
+
+    /// What it says of itself.
+    #[must_use]
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// What is done with its proposals.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// What it may change.
+    #[must_use]
+    pub fn grants(&self) -> &Grants {
+        &self.grants
+    }
+
+    /// Its configuration.
+    #[must_use]
+    pub fn config(&self) -> &serde_json::Value {
+        &self.config
+    }
+
+    /// Whether the event is for it.
+    #[must_use]
+    pub fn matches(&self, event: &Event) -> bool {
+        self.subscriptions.iter().any(|filter| filter.matches(event))
+    }
+
+    /// Lets it decide, in a fresh instance, at the snapshot's commit.
+    ///
+    /// # Errors
+    /// A [`Failure`] with its kind; other plugins and the next event are not touched.
+    pub async fn handle(&self, event: &Event, snapshot: Arc<Snapshot>) -> Result<Dispatched, Failure> {
+        let (sandbox, event, config) = (self.sandbox.clone(), event.clone(), self.config_text.clone());
+        let call = tokio::task::spawn_blocking(move || sandbox.handle(&event, &config, snapshot));
+        // The epoch ends a guest that computes; this ends the waiting whatever the reason.
+        match tokio::time::timeout(Duration::from_millis(self.invocation_ms), call).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(error)) => Err(Failure::Trap(format!("the host's side ended badly: {error}"))),
+            Err(_elapsed) => Err(Failure::InvocationTimeout { invocation_ms: self.invocation_ms }),
+        }
+    }
+}
+
+fn of_type(name: &str) -> Filter {
+    Filter::Exact([("type".to_owned(), name.to_owned())].into())
+}
+
+fn read_source(config: &PluginConfig) -> Result<Vec<u8>, LoadError> {
+    let failed = |reason: String| LoadError::Source {
+        plugin: config.name.clone(),
+        from: config.source.clone(),
+        reason,
+    };
+    if let Some(name) = config.source.strip_prefix("bundled:") {
+        let found = BUNDLED.iter().find(|(bundled, _)| *bundled == name);
+        return found.map(|(_, bytes)| bytes.to_vec()).ok_or_else(|| {
+            let known: Vec<&str> = BUNDLED.iter().map(|(bundled, _)| *bundled).collect();
+            failed(format!("no such plugin is bundled; there are {}", known.join(", ")))
+        });
+    }
+    let Some(path) = config.source.strip_prefix("file:").map(PathBuf::from) else {
+        return Err(failed("a source is bundled:NAME or file:PATH".to_owned()));
+    };
+    let size = std::fs::metadata(&path).map_err(|error| failed(error.to_string()))?.len();
+    if usize::try_from(size).is_ok_and(|size| size > config.limits.component_bytes_max) {
+        let most = config.limits.component_bytes_max;
+        return Err(failed(format!("it has {size} bytes, and limits.componentBytesMax is {most}")));
+    }
+    std::fs::read(&path).map_err(|error| failed(error.to_string()))
+}
+
+/// All configured plugins.
+#[derive(Debug)]
+pub struct Catalog(Vec<Arc<Plugin>>);
+
+impl Catalog {
+    /// Loads every plugin, or says what is wrong with each that cannot be.
+    ///
+    /// # Errors
+    /// One error a plugin that is refused.
+    pub fn load(engine: &Engine, configs: &[PluginConfig]) -> Result<Self, Vec<LoadError>> {
+        let mut plugins: Vec<Arc<Plugin>> = Vec::with_capacity(configs.len());
+        let mut errors = Vec::new();
+        for config in configs {
+            if plugins.iter().any(|plugin| plugin.name() == config.name) {
+                errors.push(LoadError::Twice(config.name.clone()));
+                continue;
+            }
+            match Plugin::load(engine, config) {
+                Ok(plugin) => plugins.push(Arc::new(plugin)),
+                Err(error) => errors.push(error),
+            }
+        }
+        if errors.is_empty() { Ok(Self(plugins)) } else { Err(errors) }
+    }
+
+    /// In the order of the configuration.
+    #[must_use]
+    pub fn plugins(&self) -> &[Arc<Plugin>] {
+        &self.0
+    }
+
+    /// The plugin of that name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Arc<Plugin>> {
+        self.0.iter().find(|plugin| plugin.name() == name)
+    }
+}

@@ -1,0 +1,47 @@
+//! From bytes to a component that may run: wrapping, the digest, the imports.
+
+use sha2::{Digest, Sha256};
+use wasmtime::component::Component;
+
+use super::catalog::LoadError;
+use super::engine::Engine;
+
+/// What a plugin follows, as errors name it.
+pub(super) const CONTRACT: &str = "the contract riposte:plugin@0.1.0";
+/// Every interface that a plugin may import.
+const IMPORTS: [&str; 3] =
+    ["riposte:plugin/types@0.1.0", "riposte:plugin/log@0.1.0", "riposte:plugin/desired-state@0.1.0"];
+/// The fifth byte tells a core module (1) from a component.
+const CORE_MODULE_HEAD: [u8; 8] = [0, b'a', b's', b'm', 1, 0, 0, 0];
+
+/// `sha256:` and the digest of the file, as `sha256sum` prints it.
+pub(super) fn digest(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().fold("sha256:".to_owned(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+/// Compiles a component, or a core module after wrapping it into one.
+pub(super) fn compile(engine: &Engine, plugin: &str, bytes: &[u8]) -> Result<Component, LoadError> {
+    let invalid = |reason: String| LoadError::Invalid { plugin: plugin.to_owned(), reason };
+    let wrapped =
+        if bytes.starts_with(&CORE_MODULE_HEAD) { Some(wrap(bytes).map_err(invalid)?) } else { None };
+    let component = Component::from_binary(&engine.wasm, wrapped.as_deref().unwrap_or(bytes))
+        .map_err(|error| invalid(format!("{error:#}")))?;
+    let imports = component.component_type();
+    let denied: Vec<String> = imports
+        .imports(&engine.wasm)
+        .map(|(name, _)| name.to_owned())
+        .filter(|name| !IMPORTS.contains(&name.as_str()))
+        .collect();
+    if denied.is_empty() {
+        Ok(component)
+    } else {
+        Err(LoadError::DeniedImport { plugin: plugin.to_owned(), imports: denied.join(", ") })
+    }
+}
+
+fn wrap(module: &[u8]) -> Result<Vec<u8>, String> {
+    let mut encoder = wit_component::ComponentEncoder::default();
+    let encoded = encoder.validate(true).module(module).and_then(|encoder| encoder.encode());
+    encoded.map_err(|error| format!("it is a core module that does not follow {CONTRACT}: {error:#}"))
+}

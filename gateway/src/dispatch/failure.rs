@@ -1,0 +1,76 @@
+//! How a plugin can fail, by kind.
+
+/// A plugin that came to no decision.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// It used more fuel than its limit.
+    #[error("used all of its {fuel} fuel")]
+    OutOfFuel {
+        /// The limit.
+        fuel: u64,
+    },
+    /// It ran longer than its limit.
+    #[error("ran for {guest_time_ms} ms without an end")]
+    CpuDeadline {
+        /// The limit.
+        guest_time_ms: u64,
+    },
+    /// The whole invocation, host calls among it, took longer than its limit.
+    #[error("did not answer within {invocation_ms} ms")]
+    InvocationTimeout {
+        /// The limit.
+        invocation_ms: u64,
+    },
+    /// It wanted more memory than its limit.
+    #[error("wanted more than {memory_bytes_max} bytes of memory")]
+    Memory {
+        /// The limit.
+        memory_bytes_max: usize,
+    },
+    /// It wanted a table larger than its limit.
+    #[error("wanted a table of more than {table_elements_max} elements")]
+    Table {
+        /// The limit.
+        table_elements_max: usize,
+    },
+    /// It panicked; the sdk's hook has said why.
+    #[error("{0}")]
+    Panic(String),
+    /// It trapped.
+    #[error("{0}")]
+    Trap(String),
+    /// It logged or looked up more than its limit.
+    #[error("exceeded its limit of {0}")]
+    HostCalls(&'static str),
+    /// Its answer is no decision.
+    #[error("{0}")]
+    BadOutput(String),
+    /// It says that it cannot decide.
+    #[error("{0}")]
+    PluginError(String),
+}
+
+impl Failure {
+    /// The kind in kebab-case, for the journal and the metrics.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::OutOfFuel { .. } => "out-of-fuel",
+            Self::CpuDeadline { .. } => "cpu-deadline",
+            Self::InvocationTimeout { .. } => "invocation-timeout",
+            Self::Memory { .. } => "memory",
+            Self::Table { .. } => "table",
+            Self::Panic(_) => "panic",
+            Self::Trap(_) => "trap",
+            Self::HostCalls(_) => "host-calls",
+            Self::BadOutput(_) => "bad-output",
+            Self::PluginError(_) => "plugin-error",
+        }
+    }
+
+    /// Whether another try may end differently: only time can, everything else is determined.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::CpuDeadline { .. } | Self::InvocationTimeout { .. })
+    }
+}

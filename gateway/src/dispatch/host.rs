@@ -1,0 +1,128 @@
+//! What a guest may call: the log and look-ups, each counted against a limit.
+
+use std::sync::Arc;
+
+use wasmtime::ResourceLimiter;
+
+use super::bindings::riposte::plugin::desired_state::{self, ObjectRef as GuestRef, OwnerError};
+use super::bindings::riposte::plugin::{log, types};
+use super::catalog::Limits;
+use super::sandbox::LogLine;
+use crate::model::manifest::ObjectRef;
+use crate::repository::{OwnerLookupError, Snapshot};
+
+/// The state of one instance.
+pub(super) struct Host {
+    snapshot: Option<Arc<Snapshot>>,
+    limits: Limits,
+    pub(super) log: Vec<LogLine>,
+    log_bytes: usize,
+    lookups: usize,
+    pub(super) memory_exceeded: bool,
+    pub(super) table_exceeded: bool,
+}
+
+/// A guest called more than it may.
+#[derive(Debug, thiserror::Error)]
+#[error("exceeded its limit of {0}")]
+pub(super) struct HostLimit(pub(super) &'static str);
+
+impl Host {
+    pub(super) fn new(snapshot: Option<Arc<Snapshot>>, limits: Limits) -> Self {
+        Self {
+            snapshot,
+            limits,
+            log: Vec::new(),
+            log_bytes: 0,
+            lookups: 0,
+            memory_exceeded: false,
+            table_exceeded: false,
+        }
+    }
+
+    fn look_up(&mut self) -> wasmtime::Result<Option<&Snapshot>> {
+        self.lookups += 1;
+        if self.lookups > self.limits.lookups_max {
+            return Err(HostLimit("look-ups").into());
+        }
+        Ok(self.snapshot.as_deref())
+    }
+}
+
+impl types::Host for Host {}
+
+impl log::Host for Host {
+    fn emit(&mut self, level: log::Level, mut message: String) -> wasmtime::Result<()> {
+        let mut cut = message.len().min(self.limits.log_line_bytes_max);
+        while !message.is_char_boundary(cut) {
+            cut -= 1;
+        }
+        message.truncate(cut);
+        self.log_bytes += message.len();
+        if self.log.len() >= self.limits.log_lines_max || self.log_bytes > self.limits.log_bytes_max {
+            return Err(HostLimit("log lines").into());
+        }
+        let level = match level {
+            log::Level::Debug => "debug",
+            log::Level::Info => "info",
+            log::Level::Warn => "warn",
+            log::Level::Error => "error",
+        };
+        self.log.push(LogLine { level, message });
+        Ok(())
+    }
+}
+
+impl desired_state::Host for Host {
+    fn get(&mut self, target: GuestRef) -> wasmtime::Result<Option<String>> {
+        let target = from_guest(target);
+        let manifest = self.look_up()?.and_then(|snapshot| snapshot.manifest(&target));
+        Ok(manifest.map(|manifest| manifest.to_string()))
+    }
+
+    fn find(&mut self, kind: String, namespace: Option<String>) -> wasmtime::Result<Vec<GuestRef>> {
+        let found = self.look_up()?.map(|snapshot| snapshot.list(&kind, namespace.as_deref()));
+        Ok(found.unwrap_or_default().into_iter().map(to_guest).collect())
+    }
+
+    fn owner(&mut self, namespace: String, pod: String) -> wasmtime::Result<Result<GuestRef, OwnerError>> {
+        let Some(snapshot) = self.look_up()? else { return Ok(Err(OwnerError::Unknown)) };
+        Ok(match snapshot.owner(&namespace, &pod) {
+            Ok(owner) => Ok(to_guest(owner)),
+            Err(OwnerLookupError::Unknown) => Err(OwnerError::Unknown),
+            Err(OwnerLookupError::Ambiguous(candidates)) => {
+                Err(OwnerError::Ambiguous(candidates.into_iter().map(to_guest).collect()))
+            }
+        })
+    }
+}
+
+impl ResourceLimiter for Host {
+    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        self.memory_exceeded |= desired > self.limits.memory_bytes_max;
+        Ok(desired <= self.limits.memory_bytes_max)
+    }
+
+    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        self.table_exceeded |= desired > self.limits.table_elements_max;
+        Ok(desired <= self.limits.table_elements_max)
+    }
+}
+
+pub(super) fn from_guest(target: GuestRef) -> ObjectRef {
+    ObjectRef {
+        api_version: target.api_version,
+        kind: target.kind,
+        namespace: target.namespace,
+        name: target.name,
+    }
+}
+
+fn to_guest(target: ObjectRef) -> GuestRef {
+    GuestRef {
+        api_version: target.api_version,
+        kind: target.kind,
+        namespace: target.namespace,
+        name: target.name,
+    }
+}

@@ -1,0 +1,229 @@
+//! One invocation: a fresh store and instance, the limits around it, the answer read back.
+
+use std::sync::Arc;
+
+use wasmtime::component::{HasSelf, Linker};
+use wasmtime::{Store, Trap};
+
+use super::bindings::riposte::plugin::types as guest;
+use super::bindings::{Plugin as Instance, PluginPre};
+use super::catalog::Limits;
+use super::engine::{Engine, TICK_MS};
+use super::failure::Failure;
+use super::host::{Host, HostLimit, from_guest};
+use crate::model::event::Event;
+use crate::model::patch::{Change, Changes, Decision, Patch};
+use crate::repository::Snapshot;
+
+/// A line that a plugin logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// `debug`, `info`, `warn` or `error`.
+    pub level: &'static str,
+    /// What it said, cut at the limit.
+    pub message: String,
+}
+
+/// A decision and what it took.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dispatched {
+    /// The decision.
+    pub decision: Decision,
+    /// The fuel used: the same for the same inputs.
+    pub fuel: u64,
+    /// What the plugin logged.
+    pub log: Vec<LogLine>,
+}
+
+/// A compiled plugin that can be run, again and again, each time anew.
+#[derive(Clone)]
+pub(super) struct Sandbox {
+    plugin: String,
+    engine: Engine,
+    pre: PluginPre<Host>,
+    limits: Limits,
+}
+
+impl std::fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sandbox").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl Sandbox {
+    /// Links a component to what the host gives.
+    pub(super) fn new(
+        plugin: &str,
+        engine: &Engine,
+        component: &wasmtime::component::Component,
+        limits: Limits,
+    ) -> wasmtime::Result<Self> {
+        let mut linker = Linker::new(&engine.wasm);
+        Instance::add_to_linker::<_, HasSelf<_>>(&mut linker, |host: &mut Host| host)?;
+        let pre = PluginPre::new(linker.instantiate_pre(component)?)?;
+        Ok(Self { plugin: plugin.to_owned(), engine: engine.clone(), pre, limits })
+    }
+
+    /// What the plugin says of itself.
+    pub(super) fn describe(&self) -> Result<guest::Description, Failure> {
+        self.run(None, |instance, store| instance.call_describe(store)).map(|(description, _, _)| description)
+    }
+
+    /// Whether the plugin accepts a configuration.
+    pub(super) fn validate_config(&self, config: &str) -> Result<Result<(), String>, Failure> {
+        self.run(None, |instance, store| instance.call_validate_config(store, config))
+            .map(|(valid, _, _)| valid)
+    }
+
+    /// Lets the plugin decide. Blocks for as long as the guest runs.
+    pub(super) fn handle(
+        &self,
+        event: &Event,
+        config: &str,
+        snapshot: Arc<Snapshot>,
+    ) -> Result<Dispatched, Failure> {
+        let event = to_guest(event);
+        let (answer, fuel, log) =
+            self.run(Some(snapshot), |instance, store| instance.call_handle(store, &event, config))?;
+        let decision = answer.map_err(|error| {
+            Failure::PluginError(match error {
+                guest::PluginError::InvalidEvent(reason) => format!("the event is invalid: {reason}"),
+                guest::PluginError::InvalidConfig(reason) => {
+                    format!("the configuration is invalid: {reason}")
+                }
+                guest::PluginError::Internal(reason) => reason,
+            })
+        })?;
+        Ok(Dispatched { decision: read(decision, &self.limits)?, fuel, log })
+    }
+
+    fn run<T>(
+        &self,
+        snapshot: Option<Arc<Snapshot>>,
+        call: impl FnOnce(&Instance, &mut Store<Host>) -> wasmtime::Result<T>,
+    ) -> Result<(T, u64, Vec<LogLine>), Failure> {
+        let mut store = Store::new(&self.engine.wasm, Host::new(snapshot, self.limits.clone()));
+        store.limiter(|host| host);
+        store.set_hostcall_fuel(self.limits.host_call_bytes_max);
+        store.set_epoch_deadline(self.limits.guest_time_ms.div_ceil(TICK_MS));
+        let fueled = store.set_fuel(self.limits.fuel);
+        let called = fueled
+            .and_then(|()| self.pre.instantiate(&mut store))
+            .and_then(|instance| call(&instance, &mut store));
+        self.say(&store.data().log);
+        match called {
+            Ok(answer) => {
+                let left = store.get_fuel().unwrap_or_default();
+                Ok((answer, self.limits.fuel.saturating_sub(left), store.into_data().log))
+            }
+            Err(error) => Err(self.failure(&error, store.data())),
+        }
+    }
+
+    /// A plugin's lines are the operator's to read, whether it came to an answer or not.
+    fn say(&self, lines: &[LogLine]) {
+        for LogLine { level, message } in lines {
+            match *level {
+                "debug" => tracing::debug!(plugin.name = self.plugin, plugin.says = message, "a plugin says"),
+                "info" => tracing::info!(plugin.name = self.plugin, plugin.says = message, "a plugin says"),
+                _ => tracing::warn!(plugin.name = self.plugin, level, plugin.says = message, "a plugin says"),
+            }
+        }
+    }
+
+    /// The kind of a failed call. Matched on types, never on texts.
+    fn failure(&self, error: &wasmtime::Error, host: &Host) -> Failure {
+        if host.memory_exceeded {
+            return Failure::Memory { memory_bytes_max: self.limits.memory_bytes_max };
+        }
+        if host.table_exceeded {
+            return Failure::Table { table_elements_max: self.limits.table_elements_max };
+        }
+        if let Some(HostLimit(what)) = error.downcast_ref::<HostLimit>() {
+            return Failure::HostCalls(what);
+        }
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::OutOfFuel) => Failure::OutOfFuel { fuel: self.limits.fuel },
+            Some(Trap::Interrupt) => Failure::CpuDeadline { guest_time_ms: self.limits.guest_time_ms },
+            Some(Trap::UnreachableCodeReached) => match panic_message(&host.log) {
+                Some(message) => Failure::Panic(message),
+                None => Failure::Trap(Trap::UnreachableCodeReached.to_string()),
+            },
+            Some(trap) => Failure::Trap(trap.to_string()),
+            // What is no trap comes from reading the answer.
+            None => Failure::BadOutput(format!("{:#}", error.root_cause())),
+        }
+    }
+}
+
+/// The sdk's panic hook logs before the trap.
+fn panic_message(log: &[LogLine]) -> Option<String> {
+    let last = log.last().filter(|line| line.level == "error")?;
+    last.message.strip_prefix("panic: ").map(str::to_owned)
+}
+
+fn to_guest(event: &Event) -> guest::Event {
+    let data = match event.data() {
+        None => guest::Payload::None,
+        Some(data) => match std::str::from_utf8(data) {
+            Ok(text) if event.data_is_json() => guest::Payload::Json(text.to_owned()),
+            Ok(text) => guest::Payload::Text(text.to_owned()),
+            Err(_) => guest::Payload::Binary(data.to_vec()),
+        },
+    };
+    let extensions = event.extensions().into_iter();
+    let owned = |text: Option<&str>| text.map(str::to_owned);
+    guest::Event {
+        id: event.id().to_owned(),
+        source: event.source().to_owned(),
+        event_type: event.event_type().to_owned(),
+        subject: owned(event.subject()),
+        time: owned(event.time()),
+        dataschema: owned(event.dataschema()),
+        datacontenttype: owned(event.datacontenttype()),
+        extensions: extensions.map(|(name, value)| guest::Attribute { name, value }).collect(),
+        data,
+    }
+}
+
+fn read(decision: guest::Decision, limits: &Limits) -> Result<Decision, Failure> {
+    let bad = |reason: String| Err(Failure::BadOutput(reason));
+    let proposal = match decision {
+        guest::Decision::Ignore(reason) => {
+            return if reason.len() > limits.decision_bytes_max {
+                bad(format!("a reason is longer than {} bytes", limits.decision_bytes_max))
+            } else {
+                Ok(Decision::Ignore { reason })
+            };
+        }
+        guest::Decision::Propose(proposal) => proposal,
+    };
+    if proposal.patches.is_empty() || proposal.patches.len() > limits.patches_max {
+        return bad(format!(
+            "a proposal has from 1 to {} patches, not {}",
+            limits.patches_max,
+            proposal.patches.len()
+        ));
+    }
+    if proposal.title.trim().is_empty() || proposal.title.chars().any(char::is_control) {
+        return bad("a proposal's title is one line that is not empty".to_owned());
+    }
+    let mut bytes = proposal.title.len() + proposal.reason.len();
+    let mut patches = Vec::with_capacity(proposal.patches.len());
+    for patch in proposal.patches {
+        let (guest::Change::JsonPatch(text) | guest::Change::MergePatch(text)) = &patch.change;
+        bytes += text.len();
+        if bytes > limits.decision_bytes_max {
+            return bad(format!("a decision is larger than {} bytes", limits.decision_bytes_max));
+        }
+        let value: serde_json::Value = serde_json::from_str(text)
+            .map_err(|error| Failure::BadOutput(format!("a patch is no JSON: {error}")))?;
+        let change = match patch.change {
+            guest::Change::JsonPatch(_) if value.is_array() => Change::JsonPatch(value),
+            guest::Change::MergePatch(_) if value.is_object() => Change::MergePatch(value),
+            _ => return bad("a JSON Patch is an array and a merge patch is an object".to_owned()),
+        };
+        patches.push(Patch { target: from_guest(patch.target), change });
+    }
+    Ok(Decision::Propose(Changes { patches, title: proposal.title, reason: proposal.reason }))
+}

@@ -1,0 +1,135 @@
+//! Why a proposal is refused.
+
+use std::fmt;
+
+use crate::model::manifest::ObjectRef;
+use crate::repository::{EditError, LookupError};
+
+/// One reason.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The kind is not granted.
+    #[error("{target}: the plugin has no grant for kind {}/{}", target.api_version, target.kind)]
+    Kind {
+        /// The object.
+        target: ObjectRef,
+    },
+    /// The namespace is not granted.
+    #[error("{target}: the plugin has no grant for this namespace")]
+    Namespace {
+        /// The object.
+        target: ObjectRef,
+    },
+    /// A field is not granted.
+    #[error("{target}: the plugin has no grant for {}", fields.join(", "))]
+    Field {
+        /// The object.
+        target: ObjectRef,
+        /// The fields, as JSON pointers.
+        fields: Vec<String>,
+    },
+    /// Nobody may change it.
+    #[error("{target}: {by}")]
+    Protected {
+        /// The object.
+        target: ObjectRef,
+        /// What protects it.
+        by: String,
+    },
+    /// The object cannot be pointed at.
+    #[error("{target}: {error}")]
+    Lookup {
+        /// The object.
+        target: ObjectRef,
+        /// Why.
+        error: LookupError,
+    },
+    /// It would be another object.
+    #[error("{target}: a patch may not change {field}")]
+    Identity {
+        /// The object.
+        target: ObjectRef,
+        /// The field.
+        field: &'static str,
+    },
+    /// The result breaks the schema of its kind.
+    #[error("{target}: {reason}")]
+    Schema {
+        /// The object.
+        target: ObjectRef,
+        /// Where and how.
+        reason: String,
+    },
+    /// The result fits the schema and is wrong all the same.
+    #[error("{target}: {reason}")]
+    Semantics {
+        /// The object.
+        target: ObjectRef,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The text cannot be changed so.
+    #[error("{target} in {path}: {error}")]
+    Edit {
+        /// The object.
+        target: ObjectRef,
+        /// Its file.
+        path: String,
+        /// Why.
+        error: EditError,
+    },
+    /// The file would be too large.
+    #[error("{path} would be larger than {file_bytes_max} bytes")]
+    TooLarge {
+        /// The file.
+        path: String,
+        /// The limit.
+        file_bytes_max: usize,
+    },
+}
+
+impl Refusal {
+    /// The kind in kebab-case.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Kind { .. } => "grant-kind",
+            Self::Namespace { .. } => "grant-namespace",
+            Self::Field { .. } => "grant-field",
+            Self::Protected { .. } => "protected",
+            Self::Lookup { error: LookupError::Unknown, .. } => "unknown-object",
+            Self::Lookup { error: LookupError::Ambiguous(_), .. } => "ambiguous-object",
+            Self::Identity { .. } => "identity",
+            Self::Schema { .. } => "schema",
+            Self::Semantics { .. } => "semantics",
+            Self::Edit { .. } => "edit",
+            Self::TooLarge { .. } => "too-large",
+        }
+    }
+}
+
+/// All reasons against one proposal; at least one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusals(Vec<Refusal>);
+
+impl Refusals {
+    pub(super) fn new(reasons: Vec<Refusal>) -> Option<Self> {
+        (!reasons.is_empty()).then_some(Self(reasons))
+    }
+
+    /// The reasons.
+    #[must_use]
+    pub fn reasons(&self) -> &[Refusal] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Refusals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, refusal) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{}: {refusal}", refusal.kind())?;
+        }
+        Ok(())
+    }
+}

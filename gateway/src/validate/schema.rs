@@ -1,0 +1,109 @@
+//! Strict schemas of Kubernetes' kinds: an unknown field is refused, not dropped.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use jsonschema::Validator;
+use k8s_openapi::api::{apps::v1 as apps, autoscaling::v2 as autoscaling, batch::v1 as batch};
+use k8s_openapi::api::{
+    core::v1 as core, networking::v1 as networking, policy::v1 as policy, rbac::v1 as rbac,
+};
+use schemars::{JsonSchema, SchemaGenerator};
+use serde_json::{Value, json};
+
+use super::Refusal;
+use crate::model::manifest::ObjectRef;
+
+/// Errors of one object that are told; the rest follows from them more often than not.
+const ERRORS_MAX: usize = 8;
+
+type Generate = fn() -> Value;
+
+/// The schemas of the kinds that can be changed, each compiled when it is first needed.
+pub struct Schemas {
+    known: BTreeMap<(&'static str, &'static str), Generate>,
+    compiled: Mutex<BTreeMap<(String, String), std::sync::Arc<Validator>>>,
+}
+
+impl fmt::Debug for Schemas {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Schemas").field("kinds", &self.known.len()).finish_non_exhaustive()
+    }
+}
+
+impl Schemas {
+    /// The kinds of Kubernetes itself.
+    #[must_use]
+    pub fn kubernetes() -> Self {
+        let known: [((&str, &str), Generate); 18] = [
+            (("apps/v1", "Deployment"), strict::<apps::Deployment>),
+            (("apps/v1", "StatefulSet"), strict::<apps::StatefulSet>),
+            (("apps/v1", "DaemonSet"), strict::<apps::DaemonSet>),
+            (("apps/v1", "ReplicaSet"), strict::<apps::ReplicaSet>),
+            (("batch/v1", "Job"), strict::<batch::Job>),
+            (("batch/v1", "CronJob"), strict::<batch::CronJob>),
+            (("v1", "Pod"), strict::<core::Pod>),
+            (("v1", "Service"), strict::<core::Service>),
+            (("v1", "ServiceAccount"), strict::<core::ServiceAccount>),
+            (("v1", "ConfigMap"), strict::<core::ConfigMap>),
+            (("v1", "Namespace"), strict::<core::Namespace>),
+            (("networking.k8s.io/v1", "NetworkPolicy"), strict::<networking::NetworkPolicy>),
+            (("networking.k8s.io/v1", "Ingress"), strict::<networking::Ingress>),
+            (("policy/v1", "PodDisruptionBudget"), strict::<policy::PodDisruptionBudget>),
+            (("autoscaling/v2", "HorizontalPodAutoscaler"), strict::<autoscaling::HorizontalPodAutoscaler>),
+            (("rbac.authorization.k8s.io/v1", "Role"), strict::<rbac::Role>),
+            (("rbac.authorization.k8s.io/v1", "RoleBinding"), strict::<rbac::RoleBinding>),
+            (("rbac.authorization.k8s.io/v1", "ClusterRole"), strict::<rbac::ClusterRole>),
+        ];
+        Self { known: known.into(), compiled: Mutex::default() }
+    }
+
+    /// What is wrong with an object, by its kind's schema. A kind without a schema is refused:
+    /// one invalid manifest stops all of a Kustomization.
+    pub(super) fn check(&self, target: &ObjectRef, manifest: &Value) -> Vec<Refusal> {
+        let refuse = |reason: String| Refusal::Schema { target: target.clone(), reason };
+        let validator = match self.validator(target) {
+            Ok(validator) => validator,
+            Err(reason) => return vec![refuse(reason)],
+        };
+        let errors = validator.iter_errors(manifest).take(ERRORS_MAX);
+        errors.map(|error| refuse(format!("{} {error}", error.instance_path()))).collect()
+    }
+
+    fn validator(&self, target: &ObjectRef) -> Result<std::sync::Arc<Validator>, String> {
+        let key = (target.api_version.clone(), target.kind.clone());
+        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(validator) = compiled.get(&key) {
+            return Ok(std::sync::Arc::clone(validator));
+        }
+        let Some(generate) = self.known.get(&(key.0.as_str(), key.1.as_str())) else {
+            return Err(format!("there is no schema for {}/{}, so a change cannot be checked", key.0, key.1));
+        };
+        let validator = jsonschema::validator_for(&generate()).map_err(|error| error.to_string())?;
+        let validator = std::sync::Arc::new(validator);
+        compiled.insert(key, std::sync::Arc::clone(&validator));
+        Ok(validator)
+    }
+}
+
+/// The type's schema with every object closed.
+fn strict<T: JsonSchema>() -> Value {
+    let mut schema = SchemaGenerator::default().into_root_schema_for::<T>().to_value();
+    close(&mut schema);
+    schema
+}
+
+fn close(schema: &mut Value) {
+    match schema {
+        Value::Object(object) => {
+            let has_fields = object.get("properties").is_some_and(|fields| fields.is_object());
+            if has_fields && !object.contains_key("additionalProperties") && object.contains_key("type") {
+                object.insert("additionalProperties".to_owned(), json!(false));
+            }
+            object.values_mut().for_each(close);
+        }
+        Value::Array(items) => items.iter_mut().for_each(close),
+        _ => {}
+    }
+}
