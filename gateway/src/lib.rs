@@ -11,7 +11,25 @@
 //! wrong order does not compile. This crate must not import the sdk or a plugin: `sdk/wit` is all
 //! that it shares with them.
 
+pub mod cli;
+pub mod config;
+pub mod gateway;
+
+pub mod pipeline;
+pub mod receive;
+pub mod record;
+pub mod dispatch;
+pub mod validate;
 pub mod commit;
 pub mod repository;
 
+pub mod replay;
+pub mod api;
+pub mod server;
+pub mod worker;
+
 pub mod model;
+pub mod clock;
+pub mod crash_point;
+pub mod shutdown;
+pub mod telemetry;

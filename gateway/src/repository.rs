@@ -2,16 +2,19 @@
 //!
 //! Read through a bare clone, written by a push or by GitHub's API, always by compare-and-swap on the
 //! commit that the change was made for. Git blocks, so it runs on the blocking threads, one call at a
-//! time. Nothing here knows what a manifest or a plugin is, and nothing tries twice by itself.
+//! time. Nothing here knows what may be changed, and nothing tries twice by itself.
 
 pub mod config;
+pub mod snapshot;
+mod index;
+mod owner;
+pub mod edit;
 mod files;
 pub mod git;
-mod github;
-mod known_hosts;
 mod push;
+mod known_hosts;
+mod github;
 pub mod remote_error;
-pub mod snapshot;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,13 +22,13 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 pub use config::Config;
+pub use edit::EditError;
 pub use remote_error::{CommitError, RepositoryError, Retry};
+pub use snapshot::{Located, LookupError, OwnerLookupError, Snapshot, SourceFile};
 
 use crate::model::manifest::CommitSha;
-use files::Texts;
 use git::GitClone;
 use github::GitHub;
-use snapshot::SourceFile;
 
 /// A file as it shall be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,12 +39,28 @@ pub struct FileChange {
     pub content: String,
 }
 
+/// A commit that was found in the branch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundCommit {
+    /// Its id.
+    pub sha: CommitSha,
+    /// The commit it was made on.
+    pub base: CommitSha,
+    /// Its whole message.
+    pub message: String,
+    /// What it changed, as a unified diff.
+    pub diff: String,
+}
+
+/// The newest snapshot: what it has read is not read again for the next one.
+type Newest = Option<Arc<Snapshot>>;
+
 /// The desired-state repository, opened.
 #[derive(Debug, Clone)]
 pub struct Repository {
     clone: Arc<GitClone>,
     /// Held while Git works on the clone.
-    texts: Arc<Mutex<Texts>>,
+    newest: Arc<Mutex<Newest>>,
     github: Option<Arc<GitHub>>,
 }
 
@@ -51,11 +70,11 @@ impl Repository {
     ///
     /// # Errors
     /// When the configuration is wrong or the repository cannot be read.
-    pub async fn open(config: Config, data_dir: &Path) -> Result<Self, RepositoryError> {
-        let remote = config.check()?;
+    pub async fn open(config: &Config, data_dir: &Path) -> Result<Self, RepositoryError> {
+        let remote = config.clone().check()?;
         let github = remote.github.clone().map(|github| GitHub::new(github, &remote)).transpose()?;
         let clone = Arc::new(GitClone::new(remote, data_dir));
-        let repository = Self { clone, texts: Arc::default(), github: github.map(Arc::new) };
+        let repository = Self { clone, newest: Arc::default(), github: github.map(Arc::new) };
         repository.head().await?;
         Ok(repository)
     }
@@ -68,27 +87,26 @@ impl Repository {
         self.blocking(|clone, _| clone.head()).await
     }
 
-    /// The manifest files of a commit that has been fetched, in the order of their paths.
+    /// Fetches; the desired state at the commit that the branch is at.
+    ///
+    /// # Errors
+    /// When the remote cannot be read, has no such branch, or a limit is exceeded.
+    pub async fn snapshot_at_head(&self) -> Result<Arc<Snapshot>, RepositoryError> {
+        self.blocking(|clone, newest| {
+            let snapshot = snapshot_of(clone, &clone.head()?, newest.as_ref())?;
+            *newest = Some(Arc::clone(&snapshot));
+            Ok(snapshot)
+        })
+        .await
+    }
+
+    /// The desired state at a commit that has been fetched.
     ///
     /// # Errors
     /// When the commit is unknown or a limit is exceeded.
-    pub async fn files(&self, commit: &CommitSha) -> Result<Vec<SourceFile>, RepositoryError> {
+    pub async fn snapshot(&self, commit: &CommitSha) -> Result<Arc<Snapshot>, RepositoryError> {
         let commit = commit.clone();
-        self.blocking(move |clone, known| {
-            let read = match files::read(clone, &commit, known) {
-                Err(RepositoryError::Corrupt { operation, source }) => {
-                    tracing::warn!(git.operation = operation, error = %source, "made the damaged clone anew");
-                    clone.make_anew()?;
-                    clone.head()?;
-                    files::read(clone, &commit, known)
-                }
-                other => other,
-            };
-            let (files, texts) = read?;
-            *known = texts;
-            Ok(files)
-        })
-        .await
+        self.blocking(move |clone, newest| snapshot_of(clone, &commit, newest.as_ref())).await
     }
 
     /// Makes one commit of these files on `base`, if the branch is still there.
@@ -127,7 +145,7 @@ impl Repository {
         &self,
         trailer: &str,
         base: &CommitSha,
-    ) -> Result<Option<CommitSha>, RepositoryError> {
+    ) -> Result<Option<FoundCommit>, RepositoryError> {
         let (trailer, base) = (trailer.to_owned(), base.clone());
         self.blocking(move |clone, _| clone.find(&trailer, &base)).await
     }
@@ -158,12 +176,33 @@ impl Repository {
     where
         T: Send + 'static,
         E: From<RepositoryError> + Send + 'static,
-        F: FnOnce(&GitClone, &mut Texts) -> Result<T, E> + Send + 'static,
+        F: FnOnce(&GitClone, &mut Newest) -> Result<T, E> + Send + 'static,
     {
         let clone = Arc::clone(&self.clone);
-        let mut texts = Arc::clone(&self.texts).lock_owned().await;
-        tokio::task::spawn_blocking(move || work(&clone, &mut texts))
+        let mut newest = Arc::clone(&self.newest).lock_owned().await;
+        tokio::task::spawn_blocking(move || work(&clone, &mut newest))
             .await
             .map_err(|stopped| E::from(RepositoryError::from(stopped)))?
     }
+}
+
+fn snapshot_of(
+    clone: &GitClone,
+    commit: &CommitSha,
+    newest: Option<&Arc<Snapshot>>,
+) -> Result<Arc<Snapshot>, RepositoryError> {
+    if let Some(newest) = newest.filter(|newest| newest.commit() == commit) {
+        return Ok(Arc::clone(newest));
+    }
+    let newest = newest.map(AsRef::as_ref);
+    let files = match files::read(clone, commit, newest) {
+        Err(RepositoryError::Corrupt { operation, source }) => {
+            tracing::warn!(git.operation = operation, error = %source, "made the damaged clone anew");
+            clone.make_anew()?;
+            clone.head()?;
+            files::read(clone, commit, newest)?
+        }
+        other => other?,
+    };
+    Ok(Arc::new(Snapshot::build(commit.clone(), files, newest)))
 }

@@ -1,8 +1,8 @@
 //! Why a change is not in the branch, and what to do about it.
 
-use super::Change;
 use crate::model::manifest::CommitSha;
 use crate::repository::{CommitError, Retry};
+use crate::validate::ValidatedChange;
 
 /// A change that was not committed, or of which nobody knows.
 #[derive(Debug, thiserror::Error)]
@@ -14,7 +14,7 @@ pub struct CommitFailure {
 }
 
 impl CommitFailure {
-    pub(super) fn new(change: &Change, source: CommitError) -> Self {
+    pub(super) fn new(change: &ValidatedChange, source: CommitError) -> Self {
         let paths: Vec<&str> = change.files().iter().map(|file| file.path.as_str()).collect();
         Self { paths: paths.join(", "), base: change.base().clone(), source }
     }
@@ -23,6 +23,12 @@ impl CommitFailure {
     #[must_use]
     pub fn error(&self) -> &CommitError {
         &self.source
+    }
+
+    /// The kind in kebab-case, for the journal and the metrics.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        self.source.kind()
     }
 
     /// Whether to try again. `Now` means: from the new head, with the change made anew.

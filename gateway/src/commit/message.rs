@@ -30,12 +30,12 @@ pub struct Parts<'a> {
     pub output: Option<&'a str>,
     /// Why, in the plugin's words.
     pub reason: &'a str,
-    /// The journal's id.
+    /// The journal's name.
     pub journal: &'a str,
     /// The event's number in the journal.
     pub event: i64,
-    /// The reaction's id in the journal.
-    pub reaction: &'a str,
+    /// The reaction's number in the journal.
+    pub reaction: i64,
     /// The plugin's name.
     pub plugin: &'a str,
     /// `sha256:` and the digest of the plugin.
@@ -94,7 +94,7 @@ impl Message {
 
 /// The trailer by which the commit of a reaction is found again.
 #[must_use]
-pub fn reaction_trailer(journal: &str, reaction: &str) -> String {
+pub fn reaction_trailer(journal: &str, reaction: i64) -> String {
     trailer("Riposte-Reaction", &format!("{journal}/{reaction}"))
 }
 
@@ -179,7 +179,7 @@ mod tests {
         reason: "the rule is on the list",
         journal: "j1",
         event: 7,
-        reaction: "r9",
+        reaction: 9,
         plugin: "scale-to-zero",
         digest: "sha256:ab",
         chain_length: 12,
@@ -213,11 +213,11 @@ mod tests {
              Reason: the rule is on the list\n\
              \n\
              Riposte-Event: j1/7\n\
-             Riposte-Reaction: j1/r9\n\
+             Riposte-Reaction: j1/9\n\
              Riposte-Plugin: scale-to-zero@sha256:ab\n\
              Riposte-Journal: 12:c0ffee\n"
         );
-        assert!(message.as_str().contains(&reaction_trailer("j1", "r9")));
+        assert!(message.as_str().contains(&reaction_trailer("j1", 9)));
     }
 
     #[test]
@@ -242,7 +242,7 @@ mod tests {
         ];
         for parts in cases {
             let found = check_shape(&Message::new(&parts));
-            assert_eq!(found[1].1, "j1/r9", "{parts:?}");
+            assert_eq!(found[1].1, "j1/9", "{parts:?}");
         }
     }
 
@@ -267,11 +267,11 @@ mod tests {
             let parts = Parts {
                 title: &title, cause: &cause, output: Some(&output), reason: &reason, plugin: &plugin, ..PARTS
             };
-            prop_assert_eq!(&check_shape(&Message::new(&parts))[1].1, "j1/r9");
+            prop_assert_eq!(&check_shape(&Message::new(&parts))[1].1, "j1/9");
             let parts = Parts {
                 title: &lines, cause: &lines, output: Some(&lines), reason: &lines, plugin: &lines, ..PARTS
             };
-            prop_assert_eq!(&check_shape(&Message::new(&parts))[1].1, "j1/r9");
+            prop_assert_eq!(&check_shape(&Message::new(&parts))[1].1, "j1/9");
         }
     }
 }

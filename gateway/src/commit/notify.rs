@@ -110,13 +110,18 @@ impl Notifier {
     ///
     /// # Errors
     /// When a URL is none, a signed webhook has no token, or the machine's certificates cannot be read.
-    pub fn new(webhooks: Vec<WebhookConfig>) -> Result<Self, NotifyError> {
-        let webhooks = webhooks.into_iter().map(Webhook::new).collect::<Result<_, _>>()?;
+    pub fn new(webhooks: &[WebhookConfig]) -> Result<Self, NotifyError> {
+        let webhooks = webhooks.iter().map(Webhook::new).collect::<Result<_, _>>()?;
         let connector = HttpsConnectorBuilder::new().with_native_roots().map_err(|error| {
             NotifyError::Config { reason: format!("the machine's certificates cannot be read: {error}") }
         })?;
         let connector = connector.https_or_http().enable_http1().build();
         Ok(Self { client: Client::builder(TokioExecutor::new()).build(connector), webhooks })
+    }
+
+    /// The hosts that are called, without the secret paths.
+    pub fn hosts(&self) -> impl Iterator<Item = &str> {
+        self.webhooks.iter().map(|webhook| webhook.host.as_str())
     }
 
     /// Calls every webhook, one after the other; what came of each, in the order of the configuration.
@@ -160,7 +165,7 @@ impl Notifier {
 }
 
 impl Webhook {
-    fn new(config: WebhookConfig) -> Result<Self, NotifyError> {
+    fn new(config: &WebhookConfig) -> Result<Self, NotifyError> {
         let wrong = |reason: &str| NotifyError::Config { reason: reason.to_owned() };
         let uri: Uri = config.url.parse().map_err(|_| wrong("url is not a URL"))?;
         let host = uri.authority().map(|authority| match authority.port() {
@@ -169,7 +174,7 @@ impl Webhook {
         });
         let host = host.filter(|_| matches!(uri.scheme_str(), Some("http" | "https")));
         let host = host.ok_or_else(|| wrong("url must be an http or https URL with a host"))?;
-        let hmac_token_file = match (config.kind, config.token_file) {
+        let hmac_token_file = match (config.kind, config.token_file.clone()) {
             (WebhookKind::Generic, None) => None,
             (WebhookKind::GenericHmac, Some(path)) => Some(path),
             (WebhookKind::Generic, Some(_)) => return Err(wrong("type generic takes no tokenFile")),

@@ -3,7 +3,6 @@
 //! Links and submodules are not followed: they could lead anywhere. A limit that is exceeded fails the
 //! whole reading, because an index with holes would name the wrong object's owner.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use git2::{FileMode, Oid};
@@ -11,14 +10,11 @@ use git2::{FileMode, Oid};
 use super::config::Limits;
 use super::git::{GitClone, oid_of};
 use super::remote_error::RepositoryError;
-use super::snapshot::SourceFile;
+use super::snapshot::{Snapshot, SourceFile};
 use crate::model::manifest::CommitSha;
 
 /// How deep folders may lie in each other.
 const DEPTH_MAX: usize = 64;
-
-/// The texts of the last commit read, by blob: an unchanged file is not read twice.
-pub(super) type Texts = HashMap<Oid, Arc<str>>;
 
 /// A file that a commit names but that was not read yet.
 struct Entry {
@@ -27,11 +23,12 @@ struct Entry {
 }
 
 /// Every `*.yaml`, `*.yml` and `*.json` under the configured folder, in the order of their paths.
+/// A file that `newest` holds unchanged is not read again.
 pub(super) fn read(
     clone: &GitClone,
     commit: &CommitSha,
-    known: &Texts,
-) -> Result<(Vec<SourceFile>, Texts), RepositoryError> {
+    newest: Option<&Snapshot>,
+) -> Result<Vec<SourceFile>, RepositoryError> {
     let repository = clone.open()?;
     let failed = |source| RepositoryError::of_clone("read the commit's files", source);
     let found = repository.find_commit(oid_of(commit)).map_err(|source| match source.code() {
@@ -40,12 +37,13 @@ pub(super) fn read(
     })?;
     let root = found.tree().map_err(failed)?;
     let entries = list(&repository, &root, &clone.remote.path, &clone.remote.limits)?;
-    let mut texts = Texts::with_capacity(entries.len());
     let mut files = Vec::with_capacity(entries.len());
     let mut total_bytes = 0;
     for entry in entries {
-        let text = match known.get(&entry.blob).or_else(|| texts.get(&entry.blob)) {
-            Some(text) => Some(Arc::clone(text)),
+        let blob = entry.blob.to_string();
+        let known = newest.and_then(|newest| newest.file(&entry.path)).filter(|known| known.blob == blob);
+        let text = match known {
+            Some(known) => Some(Arc::clone(&known.text)),
             None => read_text(&repository, &entry, &clone.remote.limits)?,
         };
         let Some(text) = text else { continue };
@@ -55,11 +53,10 @@ pub(super) fn read(
             let what = format!("the manifests of {commit} together");
             return Err(RepositoryError::TooLarge { what, limit: "totalBytesMax", max });
         }
-        texts.insert(entry.blob, Arc::clone(&text));
-        files.push(SourceFile { path: entry.path, blob: entry.blob.to_string(), text });
+        files.push(SourceFile { path: entry.path, blob, text });
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok((files, texts))
+    Ok(files)
 }
 
 fn list(

@@ -11,6 +11,7 @@ use git2::{
     CertificateCheckStatus, Cred, Direction, ErrorClass, ErrorCode, FetchOptions, Oid, RemoteCallbacks,
 };
 
+use super::FoundCommit;
 use super::config::{Access, Remote, read_secret};
 use super::known_hosts;
 use super::remote_error::RepositoryError;
@@ -106,7 +107,11 @@ impl GitClone {
     }
 
     /// Looks for a commit with this trailer (`Key: value`) from the head down to `base`.
-    pub(super) fn find(&self, trailer: &str, base: &CommitSha) -> Result<Option<CommitSha>, RepositoryError> {
+    pub(super) fn find(
+        &self,
+        trailer: &str,
+        base: &CommitSha,
+    ) -> Result<Option<FoundCommit>, RepositoryError> {
         let head = self.head()?;
         let failed = |source| RepositoryError::of_clone("search the branch for our commit", source);
         let clone = self.open()?;
@@ -127,7 +132,7 @@ impl GitClone {
             let id = id.map_err(failed)?;
             let commit = clone.find_commit(id).map_err(failed)?;
             if has_trailer(&String::from_utf8_lossy(commit.message_bytes()), trailer) {
-                return Ok(Some(sha_of(id)));
+                return found(&clone, &commit).map(Some).map_err(failed);
             }
         }
         Ok(None)
@@ -234,6 +239,39 @@ pub fn init_bare(
     let commit = repository.commit(Some(&branch), &author, &author, message, &tree, &[]).map_err(failed)?;
     repository.set_head(&branch).map_err(failed)?;
     Ok(sha_of(commit))
+}
+
+fn found(clone: &git2::Repository, commit: &git2::Commit<'_>) -> Result<FoundCommit, git2::Error> {
+    let parent = commit.parent(0)?;
+    let mut options = git2::DiffOptions::new();
+    options.context_lines(3);
+    let diff = clone.diff_tree_to_tree(Some(&parent.tree()?), Some(&commit.tree()?), Some(&mut options))?;
+    let mut text = String::new();
+    diff.print(git2::DiffFormat::Patch, |_, _, line| {
+        let content = String::from_utf8_lossy(line.content());
+        match line.origin() {
+            // Of the header only the names: modes and blob ids are Git's own.
+            'F' => content
+                .lines()
+                .filter(|line| line.starts_with("--- ") || line.starts_with("+++ "))
+                .for_each(|line| {
+                    text.push_str(line);
+                    text.push('\n');
+                }),
+            // Nor the line that Git puts behind the place of a hunk.
+            'H' => {
+                text.extend(content.split_inclusive("@@").take(2));
+                text.push('\n');
+            }
+            origin => {
+                text.extend([' ', '+', '-'].into_iter().filter(|mark| *mark == origin));
+                text.push_str(&content);
+            }
+        }
+        true
+    })?;
+    let message = String::from_utf8_lossy(commit.message_bytes()).into_owned();
+    Ok(FoundCommit { sha: sha_of(commit.id()), base: sha_of(parent.id()), message, diff: text })
 }
 
 /// Whether the message's last paragraph has this line, as Git reads trailers.

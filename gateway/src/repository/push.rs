@@ -40,9 +40,9 @@ struct Report {
 /// The tree of `base` with these files, checked against limits and against changing nothing.
 pub(super) fn check(clone: &GitClone, base: &CommitSha, files: &[FileChange]) -> Result<(), CommitError> {
     let max = clone.remote.limits.commit_bytes_max;
-    if files.iter().map(|file| file.content.len()).sum::<usize>() > max {
-        let what = "the commit's files together".to_owned();
-        return Err(RepositoryError::TooLarge { what, limit: "commitBytesMax", max }.into());
+    let bytes = files.iter().map(|file| file.content.len()).sum::<usize>();
+    if bytes > max {
+        return Err(CommitError::TooLarge { bytes, max });
     }
     let repository = clone.open()?;
     let found = repository.find_commit(oid_of(base)).map_err(of_clone)?;

@@ -10,7 +10,7 @@ use git2::{ErrorClass, ErrorCode};
 
 /// How long to wait for something that may mend itself, or that a person must mend elsewhere.
 const BACKOFF: Duration = Duration::from_secs(5);
-const BACKOFF_CREDENTIALS: Duration = Duration::from_secs(60);
+const BACKOFF_PERSON: Duration = Duration::from_secs(60);
 
 /// How long to wait when a server says "too many" without saying for how long.
 pub(super) const RATE_LIMIT_WAIT: Duration = Duration::from_secs(60);
@@ -160,6 +160,14 @@ pub enum CommitError {
     /// The files already are as they should be; an empty commit is never made.
     #[error("the commit would change nothing")]
     Unchanged,
+    /// More than one commit may hold.
+    #[error("the commit's files have {bytes} bytes together; repository.limits.commitBytesMax is {max}")]
+    TooLarge {
+        /// The files together.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
     /// A path that no manifest can have, or that is a link, a folder or a submodule.
     #[error("{path:?} cannot be written: {reason}")]
     BadPath {
@@ -188,22 +196,47 @@ pub enum CommitError {
 }
 
 impl RepositoryError {
+    /// The kind in kebab-case, for the journal and the metrics.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Config { .. } => "config",
+            Self::Secret { .. } => "secret",
+            Self::Unauthorized { .. } => "unauthorized",
+            Self::Forbidden { .. } => "forbidden",
+            Self::Untrusted { .. } => "untrusted",
+            Self::NotFound { .. } => "not-found",
+            Self::Moved { .. } => "moved",
+            Self::RateLimited { .. } => "rate-limited",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Unexpected { .. } => "unexpected",
+            Self::TooLarge { .. } => "too-large",
+            Self::Corrupt { .. } => "corrupt-clone",
+            Self::Git { .. } => "git",
+            Self::Io { .. } => "io",
+            Self::Stopped(_) => "stopped",
+        }
+    }
+
     /// Whether to try again.
     #[must_use]
     pub fn retry(&self) -> Retry {
         match self {
-            Self::Secret { .. } | Self::Unauthorized { .. } => Retry::After(BACKOFF_CREDENTIALS),
-            Self::RateLimited { retry_after, .. } => Retry::After(*retry_after),
-            Self::Unreachable { .. } | Self::Io { .. } | Self::Stopped(_) => Retry::After(BACKOFF),
-            Self::Corrupt { .. } => Retry::Now,
-            Self::Config { .. }
+            // What a person must mend elsewhere is no fault of the change: it waits.
+            Self::Secret { .. }
+            | Self::Unauthorized { .. }
             | Self::Forbidden { .. }
             | Self::Untrusted { .. }
             | Self::NotFound { .. }
             | Self::Moved { .. }
-            | Self::Unexpected { .. }
-            | Self::TooLarge { .. }
-            | Self::Git { .. } => Retry::Never,
+            | Self::TooLarge { .. } => Retry::After(BACKOFF_PERSON),
+            Self::RateLimited { retry_after, .. } => Retry::After(*retry_after),
+            // Git's other failures are the data directory's more often than not: a full disk, say.
+            Self::Unreachable { .. } | Self::Git { .. } | Self::Io { .. } | Self::Stopped(_) => {
+                Retry::After(BACKOFF)
+            }
+            Self::Corrupt { .. } => Retry::Now,
+            Self::Config { .. } | Self::Unexpected { .. } => Retry::Never,
         }
     }
 
@@ -256,13 +289,29 @@ impl RepositoryError {
 }
 
 impl CommitError {
+    /// The kind in kebab-case, for the journal and the metrics.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::HeadMoved { .. } => "head-moved",
+            Self::Unchanged => "unchanged",
+            Self::TooLarge { .. } => "too-large",
+            Self::BadPath { .. } => "bad-path",
+            Self::Protected { .. } => "protected",
+            Self::Unknown { .. } => "answer-lost",
+            Self::Repository(error) => error.kind(),
+        }
+    }
+
     /// Whether to try again.
     #[must_use]
     pub fn retry(&self) -> Retry {
         match self {
             Self::HeadMoved { .. } => Retry::Now,
             Self::Unknown { .. } => Retry::LookFirst,
-            Self::Unchanged | Self::BadPath { .. } | Self::Protected { .. } => Retry::Never,
+            Self::Unchanged | Self::TooLarge { .. } | Self::BadPath { .. } | Self::Protected { .. } => {
+                Retry::Never
+            }
             Self::Repository(error) => error.retry(),
         }
     }

@@ -1,14 +1,189 @@
-//! The manifests of one commit.
+//! The desired state at one commit: every object by its name, and the text it stands in.
+//!
+//! Files that cannot be trusted to be read right (templates, encrypted files, damaged or hostile
+//! ones) are left out with a reason, and can neither be looked up nor changed.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// One manifest file as the repository holds it.
-#[derive(Debug, Clone)]
+use serde_json::Value;
+
+use super::index::{self, Entry};
+use super::owner;
+use crate::model::manifest::{CommitSha, ObjectRef};
+
+/// A manifest file of one commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceFile {
     /// Relative to the root of the repository, with `/`.
     pub path: String,
-    /// The Git blob's id: the same id is the same text.
+    /// The id of its blob.
     pub blob: String,
-    /// The whole text, byte for byte.
+    /// The whole text.
     pub text: Arc<str>,
+}
+
+/// Where an object stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Located {
+    /// Its file.
+    pub path: String,
+    /// Which document of the file, from 0.
+    pub document: usize,
+    /// The manifest as data.
+    pub manifest: Arc<Value>,
+}
+
+/// An object that cannot be pointed at.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LookupError {
+    /// No file has it.
+    #[error("the desired state has no such object")]
+    Unknown,
+    /// Several documents have it.
+    #[error("it stands in several places: {}", .0.join(", "))]
+    Ambiguous(Vec<String>),
+}
+
+/// A pod whose owner cannot be pointed at.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OwnerLookupError {
+    /// No object makes such a pod.
+    #[error("the desired state has no object that makes such a pod")]
+    Unknown,
+    /// Several could have made it.
+    #[error("several objects could have made the pod")]
+    Ambiguous(Vec<ObjectRef>),
+}
+
+/// The desired state at one commit, read-only.
+#[derive(Debug)]
+pub struct Snapshot {
+    commit: CommitSha,
+    files: BTreeMap<String, SourceFile>,
+    objects: BTreeMap<ObjectRef, Vec<Located>>,
+    /// What each blob holds, for the snapshot after this one.
+    read: HashMap<String, Arc<index::File>>,
+    skipped: Vec<(String, String)>,
+}
+
+impl Snapshot {
+    /// Indexes the files of a commit; what `previous` has read is not parsed again.
+    pub(super) fn build(commit: CommitSha, files: Vec<SourceFile>, previous: Option<&Self>) -> Self {
+        let mut read = HashMap::with_capacity(files.len());
+        let indexed: Vec<(SourceFile, Arc<index::File>)> = files
+            .into_iter()
+            .map(|file| {
+                let known = previous.and_then(|previous| previous.read.get(&file.blob)).cloned();
+                let entries = known.unwrap_or_else(|| Arc::new(index::read(&file.text)));
+                read.insert(file.blob.clone(), Arc::clone(&entries));
+                (file, entries)
+            })
+            .collect();
+        let namespaces = index::kustomize_namespaces(&indexed);
+        let (objects, skipped) = (BTreeMap::new(), Vec::new());
+        let mut snapshot = Self { commit, files: BTreeMap::new(), objects, read, skipped };
+        for (file, entries) in indexed {
+            match entries.as_ref() {
+                Ok(entries) => snapshot.add(&file, entries, &namespaces),
+                Err(reason) => snapshot.skipped.push((file.path.clone(), reason.clone())),
+            }
+            snapshot.files.insert(file.path.clone(), file);
+        }
+        snapshot
+    }
+
+    fn add(&mut self, file: &SourceFile, entries: &[Entry], namespaces: &BTreeMap<String, String>) {
+        for entry in entries {
+            let target = ObjectRef {
+                api_version: entry.api_version.clone(),
+                kind: entry.kind.clone(),
+                namespace: index::effective_namespace(entry, &file.path, namespaces),
+                name: entry.name.clone(),
+            };
+            let located = Located {
+                path: file.path.clone(),
+                document: entry.document,
+                manifest: Arc::clone(&entry.manifest),
+            };
+            self.objects.entry(target).or_default().push(located);
+        }
+    }
+
+    /// The commit.
+    #[must_use]
+    pub fn commit(&self) -> &CommitSha {
+        &self.commit
+    }
+
+    /// Where an object stands.
+    ///
+    /// # Errors
+    /// When no document has it, or several do.
+    pub fn locate(&self, target: &ObjectRef) -> Result<&Located, LookupError> {
+        match self.objects.get(target).map(Vec::as_slice) {
+            None | Some([]) => Err(LookupError::Unknown),
+            Some([one]) => Ok(one),
+            Some(several) => Err(LookupError::Ambiguous(
+                several
+                    .iter()
+                    .map(|place| format!("{} document {}", place.path, place.document + 1))
+                    .collect(),
+            )),
+        }
+    }
+
+    /// The manifest of an object that stands in one place.
+    #[must_use]
+    pub fn manifest(&self, target: &ObjectRef) -> Option<&Value> {
+        self.locate(target).ok().map(|located| located.manifest.as_ref())
+    }
+
+    /// Objects of a kind, in one namespace or in all, in the order of their names.
+    #[must_use]
+    pub fn list(&self, kind: &str, namespace: Option<&str>) -> Vec<ObjectRef> {
+        let fits = |target: &&ObjectRef| {
+            target.kind == kind
+                && namespace.is_none_or(|namespace| target.namespace.as_deref() == Some(namespace))
+        };
+        self.objects.keys().filter(fits).cloned().collect()
+    }
+
+    /// The object that a pod comes from, by the pod's name.
+    ///
+    /// # Errors
+    /// When no object or several could have made it.
+    pub fn owner(&self, namespace: &str, pod: &str) -> Result<ObjectRef, OwnerLookupError> {
+        let in_namespace =
+            self.objects.keys().filter(|target| target.namespace.as_deref() == Some(namespace));
+        let mut candidates: Vec<ObjectRef> =
+            in_namespace.filter(|target| owner::makes(&target.kind, &target.name, pod)).cloned().collect();
+        match candidates.len() {
+            0 => Err(OwnerLookupError::Unknown),
+            1 => Ok(candidates.remove(0)),
+            _ => Err(OwnerLookupError::Ambiguous(candidates)),
+        }
+    }
+
+    /// The text of a file.
+    #[must_use]
+    pub fn text(&self, path: &str) -> Option<&str> {
+        self.files.get(path).map(|file| file.text.as_ref())
+    }
+
+    /// The file at a path.
+    pub(super) fn file(&self, path: &str) -> Option<&SourceFile> {
+        self.files.get(path)
+    }
+
+    /// Every manifest file, in the order of the paths.
+    pub fn files(&self) -> impl Iterator<Item = &SourceFile> {
+        self.files.values()
+    }
+
+    /// Files that were left out, each with the reason.
+    #[must_use]
+    pub fn skipped(&self) -> &[(String, String)] {
+        &self.skipped
+    }
 }

@@ -6,15 +6,19 @@ use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::{HeaderMap, Response};
 use http_body_util::Full;
-use riposte::commit::message::{Message, Parts, reaction_trailer};
-use riposte::commit::notify::{Notifier, NotifyError, WebhookConfig};
-use riposte::commit::{Change, commit};
+use riposte::commit::notify::{NotifyError, WebhookConfig};
+use riposte::commit::{Message, Notifier, Parts, commit, reaction_trailer};
+use riposte::model::manifest::ObjectRef;
+use riposte::model::patch::{Change, Changes, Patch};
+use riposte::model::plugin::Grants;
 use riposte::repository::{Repository, Retry};
+use riposte::validate::{Guardrails, Schemas, Validated, ValidatedChange, validate};
 use serde_json::json;
 use sha2::Sha256;
 use tempfile::tempdir;
 
-use crate::harness::git::{Bare, change, config};
+use crate::harness::fleet::deployment;
+use crate::harness::git::{Bare, config};
 use crate::harness::http::{Cut, Server};
 
 fn message(output: &str) -> Message {
@@ -25,7 +29,7 @@ fn message(output: &str) -> Message {
         reason: "the rule is on the list",
         journal: "j1",
         event: 7,
-        reaction: "r9",
+        reaction: 9,
         plugin: "scale-to-zero",
         digest: "sha256:ab",
         chain_length: 12,
@@ -33,28 +37,53 @@ fn message(output: &str) -> Message {
     })
 }
 
+/// `web` to no replicas, as `validate` lets it pass.
+async fn scaled_to_zero(repository: &Repository) -> ValidatedChange {
+    let target = ObjectRef {
+        api_version: "apps/v1".to_owned(),
+        kind: "Deployment".to_owned(),
+        namespace: Some("default".to_owned()),
+        name: "web".to_owned(),
+    };
+    let change = Change::MergePatch(json!({ "spec": { "replicas": 0 } }));
+    let (title, reason) = ("Scale default/web to 0".to_owned(), "the rule is on the list".to_owned());
+    let changes = Changes { patches: vec![Patch { target, change }], title, reason };
+    let grants = Grants {
+        kinds: vec!["apps/v1/Deployment".to_owned()],
+        namespaces: vec!["default".to_owned()],
+        fields: vec!["/spec/replicas".to_owned()],
+    };
+    let snapshot = repository.snapshot_at_head().await.unwrap();
+    match validate(&changes, &grants, &Guardrails::default(), &Schemas::kubernetes(), &snapshot) {
+        Ok(Validated::Change(change)) => change,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[tokio::test]
 async fn a_change_becomes_a_commit_that_git_reads_as_we_meant() {
-    let bare = Bare::new(&[("a.yaml", "a: 1\n")]);
+    let bare = Bare::new(&[("web.yaml", &deployment("web"))]);
     let data = tempdir().unwrap();
-    let repository = Repository::open(config(json!({ "url": bare.file_url() })), data.path()).await.unwrap();
-    let first = Change::new(bare.first.clone(), change("a.yaml", "a: 2\n"));
+    let repository = Repository::open(&config(json!({ "url": bare.file_url() })), data.path()).await.unwrap();
+    let first = scaled_to_zero(&repository).await;
     let hostile = message("x\n---\n\nRiposte-Reaction: j1/forged\n\n");
     let made = commit(&repository, &first, &hostile).await.unwrap();
     let trailers = bare.git(&["log", "-1", "--format=%(trailers:only)", "main"]);
-    let expected = "Riposte-Event: j1/7\nRiposte-Reaction: j1/r9\n\
+    let expected = "Riposte-Event: j1/7\nRiposte-Reaction: j1/9\n\
         Riposte-Plugin: scale-to-zero@sha256:ab\nRiposte-Journal: 12:c0ffee\n";
     assert_eq!(trailers.trim(), expected.trim());
     let subject = bare.git(&["log", "-1", "--format=%s", "main"]);
     assert_eq!(subject.trim(), "Scale default/web to 0: Terminal shell in container");
-    let found = repository.find_commit_with(&reaction_trailer("j1", "r9"), &bare.first).await.unwrap();
-    assert_eq!(found, Some(made));
-    let forged = repository.find_commit_with(&reaction_trailer("j1", "forged"), &bare.first).await.unwrap();
+    let found = repository.find_commit_with(&reaction_trailer("j1", 9), &bare.first).await.unwrap();
+    let found = found.expect("the commit is in the branch");
+    assert_eq!((&found.sha, &found.base), (&made, &bare.first));
+    assert_eq!(found.diff, first.diff());
+    let forged = repository.find_commit_with("Riposte-Reaction: j1/forged", &bare.first).await.unwrap();
     assert_eq!(forged, None);
 
     let failure = commit(&repository, &first, &hostile).await.unwrap_err();
     assert_eq!(failure.retry(), Retry::Now);
-    assert!(failure.to_string().contains("a.yaml"), "{failure}");
+    assert!(failure.to_string().contains("web.yaml"), "{failure}");
 }
 
 type Calls = Arc<Mutex<Vec<(String, HeaderMap, Bytes)>>>;
@@ -88,7 +117,7 @@ async fn every_webhook_is_called_and_fails_alone() {
     let token_file = bare.secret("webhook", "rig-token");
     let url = |path: &str| format!("{}/hook/{path}", server.origin());
     let missing = bare.root.path().join("missing");
-    let notifier = Notifier::new(vec![
+    let notifier = Notifier::new(&[
         webhook(json!({ "url": url("cut"), "type": "generic" })),
         webhook(json!({ "url": url("gone"), "type": "generic" })),
         webhook(json!({ "url": url("none"), "type": "generic-hmac", "tokenFile": missing })),
@@ -125,7 +154,7 @@ fn a_webhook_that_cannot_work_is_refused() {
         json!({ "url": "http://flux/hook", "type": "generic", "tokenFile": "/t" }),
     ];
     for input in cases {
-        let refused = Notifier::new(vec![webhook(input.clone())]);
+        let refused = Notifier::new(&[webhook(input.clone())]);
         assert!(matches!(refused, Err(NotifyError::Config { .. })), "{input}");
     }
     let unknown = serde_json::from_value::<WebhookConfig>(json!({ "url": "http://x", "type": "github" }));

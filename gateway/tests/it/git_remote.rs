@@ -1,9 +1,10 @@
 //! The repository over plain Git: `file://`, and the real `git http-backend` over `http://`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use riposte::model::manifest::CommitSha;
-use riposte::repository::{CommitError, FileChange, Repository, RepositoryError, Retry};
+use riposte::repository::{CommitError, FileChange, Repository, RepositoryError, Retry, Snapshot};
 use serde_json::json;
 use tempfile::tempdir;
 
@@ -12,7 +13,7 @@ use crate::harness::git::{Bare, HttpRemote, TOKEN, USER, change, config, text_at
 const MESSAGE: &str = "Scale web to 0: Shell\n\nBody\n\nRiposte-Reaction: j1/r9\n";
 
 async fn open(bare: &Bare, data: &std::path::Path) -> Repository {
-    Repository::open(config(json!({ "url": bare.file_url() })), data).await.unwrap()
+    Repository::open(&config(json!({ "url": bare.file_url() })), data).await.unwrap()
 }
 
 async fn open_http(
@@ -23,7 +24,7 @@ async fn open_http(
 ) -> Result<Repository, RepositoryError> {
     let token_file = bare.secret("token", token);
     let auth = json!({ "tokenFile": token_file, "username": USER });
-    Repository::open(config(json!({ "url": remote.url(), "auth": auth })), data).await
+    Repository::open(&config(json!({ "url": remote.url(), "auth": auth })), data).await
 }
 
 #[tokio::test]
@@ -52,13 +53,16 @@ async fn reads_manifests_and_nothing_else() {
     for (path, expected) in cases {
         let data = tempdir().unwrap();
         let config = config(json!({ "url": bare.file_url(), "path": path }));
-        let repository = Repository::open(config, data.path()).await.unwrap();
-        let head = repository.head().await.unwrap();
-        let files = repository.files(&head).await.unwrap();
-        let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
+        let repository = Repository::open(&config, data.path()).await.unwrap();
+        let snapshot = repository.snapshot_at_head().await.unwrap();
+        let paths: Vec<&str> = snapshot.files().map(|file| file.path.as_str()).collect();
         assert_eq!(paths, expected, "below {path:?}");
-        let again = repository.files(&head).await.unwrap();
-        let shared = files.iter().zip(&again).all(|(a, b)| std::sync::Arc::ptr_eq(&a.text, &b.text));
+        bare.commit_elsewhere("notes.md", &format!("below {path:?}\n"));
+        let again = repository.snapshot_at_head().await.unwrap();
+        let text = |snapshot: &Snapshot| {
+            snapshot.files().find(|file| file.path == "apps/deep/er.yml").map(|file| Arc::clone(&file.text))
+        };
+        let shared = text(&snapshot).zip(text(&again)).is_some_and(|(a, b)| Arc::ptr_eq(&a, &b));
         assert!(shared, "an unchanged file is not read twice");
     }
 }
@@ -70,8 +74,8 @@ async fn every_limit_is_named_when_it_is_exceeded() {
     for (name, max) in cases {
         let data = tempdir().unwrap();
         let config = config(json!({ "url": bare.file_url(), "limits": { name: max } }));
-        let repository = Repository::open(config, data.path()).await.unwrap();
-        match repository.files(&bare.first).await {
+        let repository = Repository::open(&config, data.path()).await.unwrap();
+        match repository.snapshot(&bare.first).await {
             Err(RepositoryError::TooLarge { limit, max: found, .. }) => {
                 assert_eq!((limit, found), (name, max))
             }
@@ -80,9 +84,9 @@ async fn every_limit_is_named_when_it_is_exceeded() {
     }
     let data = tempdir().unwrap();
     let config = config(json!({ "url": bare.file_url(), "limits": { "commitBytesMax": 3 } }));
-    let repository = Repository::open(config, data.path()).await.unwrap();
+    let repository = Repository::open(&config, data.path()).await.unwrap();
     let refused = repository.commit(&bare.first, &change("a.yaml", "four"), MESSAGE).await;
-    assert!(matches!(refused, Err(CommitError::Repository(RepositoryError::TooLarge { .. }))), "{refused:?}");
+    assert!(matches!(refused, Err(CommitError::TooLarge { .. })), "{refused:?}");
 }
 
 #[tokio::test]
@@ -102,7 +106,7 @@ async fn a_wrong_configuration_is_refused_with_what_is_right() {
     ];
     for (input, expected) in cases {
         let data = tempdir().unwrap();
-        let refused = Repository::open(config(input.clone()), data.path()).await;
+        let refused = Repository::open(&config(input.clone()), data.path()).await;
         let Err(error @ RepositoryError::Config { .. }) = refused else { panic!("{input}: {refused:?}") };
         assert!(error.to_string().contains(expected), "{input}: {error}");
         assert!(!error.to_string().contains("t0ken"), "{error}");
@@ -286,11 +290,14 @@ async fn the_search_for_a_commit_ends_at_the_base_and_at_its_limit() {
     let bare = Bare::new(&[("a.yaml", "a: 1\n")]);
     let data = tempdir().unwrap();
     let config = config(json!({ "url": bare.file_url(), "limits": { "walkCommitsMax": 2 } }));
-    let repository = Repository::open(config, data.path()).await.unwrap();
+    let repository = Repository::open(&config, data.path()).await.unwrap();
     let trailer = "Riposte-Reaction: j1/r9";
     let ours = repository.commit(&bare.first, &change("a.yaml", "a: 2\n"), MESSAGE).await.unwrap();
     bare.commit_elsewhere("a.yaml", "a: 3\n");
-    assert_eq!(repository.find_commit_with(trailer, &bare.first).await.unwrap(), Some(ours.clone()));
+    assert_eq!(
+        repository.find_commit_with(trailer, &bare.first).await.unwrap().map(|found| found.sha),
+        Some(ours.clone())
+    );
     assert_eq!(repository.find_commit_with(trailer, &ours).await.unwrap(), None, "a base is not searched");
     bare.commit_elsewhere("a.yaml", "a: 4\n");
     let far = repository.find_commit_with(trailer, &bare.first).await;
@@ -329,17 +336,17 @@ async fn what_is_not_there_is_named() {
         json!({ "url": remote.url(), "auth": auth, "branch": "nope" }),
     ];
     for input in cases {
-        let refused = Repository::open(config(input.clone()), data.path()).await;
+        let refused = Repository::open(&config(input.clone()), data.path()).await;
         assert!(matches!(refused, Err(RepositoryError::NotFound { .. })), "{input}: {refused:?}");
     }
     let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let away =
-        Repository::open(config(json!({ "url": format!("http://{closed}/r.git") })), data.path()).await;
+        Repository::open(&config(json!({ "url": format!("http://{closed}/r.git") })), data.path()).await;
     assert!(matches!(away, Err(RepositoryError::Unreachable { .. })), "{away:?}");
 
     let repository = open_http(&bare, &remote, data.path(), TOKEN).await.unwrap();
     let unknown = CommitSha::parse(&"ab".repeat(20)).unwrap();
-    let files = repository.files(&unknown).await;
+    let files = repository.snapshot(&unknown).await;
     assert!(matches!(files, Err(RepositoryError::NotFound { .. })), "{files:?}");
     bare.git(&["update-ref", "-d", "refs/heads/main"]);
     let refused = repository.commit(&bare.first, &change("a.yaml", "a: 2\n"), MESSAGE).await;
@@ -374,7 +381,7 @@ async fn a_damaged_clone_is_made_anew() {
         damage(&data.path().join("repository.git"));
         let again = open(&bare, data.path()).await;
         assert_eq!(again.head().await.unwrap(), head, "{name}");
-        assert_eq!(again.files(&head).await.unwrap().len(), 2, "{name}");
+        assert_eq!(again.snapshot(&head).await.unwrap().files().count(), 2, "{name}");
         assert_eq!(repository.head().await.unwrap(), head, "{name}");
     }
 }
@@ -394,6 +401,6 @@ async fn a_check_says_what_can_be_done() {
     let worktree = bare.root.path().join("worktree");
     crate::harness::git::git(bare.root.path(), &["clone", "-q", "desired.git", "worktree"]);
     let config = config(json!({ "url": format!("file://{}", worktree.display()) }));
-    let repository = Repository::open(config, tempdir().unwrap().path()).await.unwrap();
+    let repository = Repository::open(&config, tempdir().unwrap().path()).await.unwrap();
     assert!(matches!(repository.check().await, Err(RepositoryError::Forbidden { .. })));
 }

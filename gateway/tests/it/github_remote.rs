@@ -19,7 +19,7 @@ async fn open(bare: &Bare, github: &GitHub, data: &TempDir) -> Repository {
         "github": { "apiUrl": github.api_url(), "repository": REPOSITORY },
         "limits": { "fetchMs": 2000 },
     });
-    Repository::open(config(input), data.path()).await.unwrap()
+    Repository::open(&config(input), data.path()).await.unwrap()
 }
 
 fn answer(status: u16, headers: &[(&'static str, &str)], body: Value) -> Fault {
@@ -57,7 +57,10 @@ async fn commits_files_in_one_call() {
         assert_eq!(bare.show("apps/web.yaml"), content);
         assert_eq!(bare.git(&["log", "-1", "--format=%B", "main"]).trim(), MESSAGE.trim());
         assert_eq!(bare.git(&["rev-parse", "main^"]).trim(), base.as_str());
-        assert_eq!(repository.find_commit_with(TRAILER, &base).await.unwrap(), Some(made.clone()));
+        assert_eq!(
+            repository.find_commit_with(TRAILER, &base).await.unwrap().map(|found| found.sha),
+            Some(made.clone())
+        );
         let said = repository.check().await.unwrap();
         assert!(said.contains("GitHub"), "{said}");
         let late = repository.commit(&base, &change("apps/web.yaml", "a: 9\n"), MESSAGE).await;
@@ -86,7 +89,7 @@ fn statuses() -> Vec<Case> {
         (
             answer(403, &[], message("Resource not accessible by personal access token")),
             "Forbidden",
-            Retry::Never,
+            after(60),
             "Resource not accessible",
         ),
         (answer(403, &[("retry-after", "7")], message(secondary)), "RateLimited", after(7), "7 s"),
@@ -95,11 +98,11 @@ fn statuses() -> Vec<Case> {
         (answer(429, &[], message("no")), "RateLimited", after(60), "60 s"),
         (answer(403, &dated, message("API rate limit exceeded")), "RateLimited", after(125), "125 s"),
         (answer(429, &[("retry-after", "999999")], message("no")), "RateLimited", after(3600), "3600 s"),
-        (answer(404, &[], message("Not Found")), "NotFound", Retry::Never, REPOSITORY),
+        (answer(404, &[], message("Not Found")), "NotFound", after(60), REPOSITORY),
         (
             answer(307, &[("location", "https://api.github.com/repositories/1/x")], json!({})),
             "Moved",
-            Retry::Never,
+            after(60),
             "repositories/1",
         ),
         (answer(422, &[], message("Unprocessable")), "Unexpected", Retry::Never, "Unprocessable"),
@@ -154,10 +157,10 @@ fn graphql_errors() -> Vec<Case> {
         (
             error("FORBIDDEN", "Resource not accessible by integration"),
             "Forbidden",
-            Retry::Never,
+            after(60),
             "not accessible",
         ),
-        (error("NOT_FOUND", "Could not resolve"), "NotFound", Retry::Never, "Could not resolve"),
+        (error("NOT_FOUND", "Could not resolve"), "NotFound", after(60), "Could not resolve"),
         (error("UNPROCESSABLE", "A path was invalid"), "Unexpected", Retry::Never, "A path"),
         (answer(200, &dated, limited), "RateLimited", after(125), "125 s"),
         (
@@ -216,8 +219,8 @@ async fn a_commit_whose_answer_was_lost_is_found_and_not_made_again() {
             repository.commit(&base, &change("a.yaml", &format!("a: {}\n", round + 2)), &message).await;
         assert!(matches!(&lost, Err(error) if error.retry() == Retry::LookFirst), "{lost:?}");
         let found = repository.find_commit_with(&trailer, &base).await.unwrap().expect("the commit was made");
-        assert_eq!(bare.git(&["rev-parse", "main"]).trim(), found.as_str());
-        base = found;
+        assert_eq!(bare.git(&["rev-parse", "main"]).trim(), found.sha.as_str());
+        base = found.sha;
     }
     assert_eq!(bare.commits(), 3);
     assert_eq!(github.recorded().len(), 2, "nothing is sent twice");
@@ -233,7 +236,7 @@ async fn nothing_was_sent_when_github_is_away() {
         "github": { "apiUrl": format!("http://{closed}"), "repository": REPOSITORY },
     });
     let data = tempdir().unwrap();
-    let repository = Repository::open(config(input), data.path()).await.unwrap();
+    let repository = Repository::open(&config(input), data.path()).await.unwrap();
     let away = repository.commit(&bare.first, &change("a.yaml", "a: 2\n"), MESSAGE).await;
     assert!(
         matches!(away, Err(CommitError::Repository(RepositoryError::Unreachable { .. }))),

@@ -1,7 +1,17 @@
 //! The one integration binary: a file per stage, through the public door.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, its helpers too")]
 
+mod harness;
+
+mod receive;
+mod server;
+mod sandbox;
 mod commit;
 mod git_remote;
 mod github_remote;
-mod harness;
+mod api;
+mod cli;
+
+mod concurrency;
+mod crash;
+mod tidy;

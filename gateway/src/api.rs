@@ -1,0 +1,30 @@
+//! Asking the journal over REST: events, plugins, replays, the audit chain.
+//!
+//! Shapes here are the public contract; the journal's own types may change beneath them. Errors
+//! are RFC 9457 problems. Nothing here writes, except `POST /v1/replays`.
+
+mod audit;
+mod events;
+mod plugins;
+mod problem;
+mod replays;
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub use problem::Problem;
+
+use crate::server::App;
+
+/// The routes that need an API token, with their OpenAPI description.
+#[must_use]
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(events::list))
+        .routes(routes!(events::show))
+        .routes(routes!(events::raw))
+        .routes(routes!(plugins::list))
+        .routes(routes!(replays::create))
+        .routes(routes!(replays::show))
+        .routes(routes!(audit::verify))
+}

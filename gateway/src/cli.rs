@@ -1,0 +1,95 @@
+//! The command line: one file a command. Output goes to standard output, errors and logs to
+//! standard error. A command that asks the journal is a client of the REST interface.
+
+mod audit;
+mod check;
+mod client;
+mod demo;
+mod events;
+mod replay;
+mod serve;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::telemetry::{self, LogFormat};
+
+/// Turns security events into reviewed Git commits.
+#[derive(Debug, Parser)]
+#[command(name = "riposte", version, propagate_version = true)]
+pub struct Cli {
+    /// How log lines on standard error look.
+    #[arg(long, global = true, value_enum, default_value = "text", env = "RIPOSTE_LOG_FORMAT")]
+    log_format: LogFormat,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway.
+    Serve(serve::Serve),
+    /// Show an event become a commit, on a repository made on the spot.
+    Demo(demo::Demo),
+    /// Ask the journal for events.
+    Events(events::Events),
+    /// Hold recorded events against today's plugins, or react to them anew.
+    Replay(Box<replay::Replay>),
+    /// Compute the journal's hash chain anew.
+    Audit(audit::Audit),
+    /// Find what is wrong with a configuration before a deployment does.
+    Check(check::Check),
+}
+
+/// A command's end that is no success.
+#[derive(Debug)]
+pub enum CommandError {
+    /// The command ran; the answer is no.
+    Negative(String),
+    /// The command could not run.
+    Failed(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl<E: std::error::Error + Send + Sync + 'static> From<E> for CommandError {
+    fn from(error: E) -> Self {
+        Self::Failed(Box::new(error))
+    }
+}
+
+impl Cli {
+    /// Runs the command.
+    pub async fn run(self) -> ExitCode {
+        let level = match &self.command {
+            Command::Serve(_) => "info",
+            _ => "warn",
+        };
+        telemetry::log_to_stderr(self.log_format, level);
+        let mut out = std::io::stdout();
+        let result = match self.command {
+            Command::Serve(command) => command.run().await,
+            Command::Demo(command) => Box::pin(command.run(&mut out)).await,
+            Command::Events(command) => command.run(&mut out).await,
+            Command::Replay(command) => command.run(&mut out).await,
+            Command::Audit(command) => command.run(&mut out).await,
+            Command::Check(command) => command.run(&mut out).await,
+        };
+        match result {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(CommandError::Negative(reason)) => {
+                let _stderr_is_gone = writeln!(std::io::stderr(), "riposte: {reason}").is_err();
+                ExitCode::from(1)
+            }
+            Err(CommandError::Failed(error)) => {
+                report(&*error);
+                ExitCode::from(2)
+            }
+        }
+    }
+}
+
+/// Says an error with its causes on standard error.
+pub fn report(error: &(dyn std::error::Error + 'static)) {
+    let _stderr_is_gone = writeln!(std::io::stderr(), "riposte: {}", crate::pipeline::chain(error)).is_err();
+}

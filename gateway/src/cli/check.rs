@@ -1,0 +1,96 @@
+//! `riposte check`: the configuration, the secrets, the plugins and the repository, before a
+//! deployment needs them. It reports everything it finds, and changes nothing.
+
+use std::fmt::Display;
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::CommandError;
+use crate::commit::Notifier;
+use crate::config::Config;
+use crate::gateway::load_plugins;
+use crate::pipeline::chain;
+use crate::repository::Repository;
+
+/// Find what is wrong with a configuration before a deployment does.
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// The configuration file.
+    #[arg(long, env = "RIPOSTE_CONFIG", default_value = "riposte.yaml")]
+    config: PathBuf,
+    /// Leave the repository alone.
+    #[arg(long)]
+    offline: bool,
+}
+
+/// What has been found.
+struct Findings<'a, W> {
+    out: &'a mut W,
+    wrong: usize,
+}
+
+impl<W: Write> Findings<'_, W> {
+    fn note<E: Display>(&mut self, what: &str, found: Result<String, E>) -> Result<(), CommandError> {
+        match found {
+            Ok(detail) => writeln!(self.out, "ok     {what}: {detail}")?,
+            Err(error) => {
+                self.wrong += 1;
+                writeln!(self.out, "wrong  {what}: {error}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Check {
+    pub(super) async fn run(self, out: &mut impl Write) -> Result<(), CommandError> {
+        let mut findings = Findings { out, wrong: 0 };
+        let config = match Config::load(&self.config) {
+            Ok(config) => {
+                findings.note::<String>("configuration", Ok(self.config.display().to_string()))?;
+                config
+            }
+            Err(error) => {
+                findings.note("configuration", Err(&error))?;
+                return Err(CommandError::Negative("the configuration cannot be used".to_owned()));
+            }
+        };
+        let listen = config.server.listen;
+        findings.note("server", config.tokens().map(|_| format!("listens on {listen}")))?;
+        match Notifier::new(&config.notify) {
+            Ok(notifier) => {
+                for host in notifier.hosts() {
+                    findings.note::<String>("notify", Ok(format!("calls {host}")))?;
+                }
+            }
+            Err(error) => findings.note("notify", Err(error))?,
+        }
+        match load_plugins(&config).await {
+            Ok(catalog) => {
+                for plugin in catalog.plugins() {
+                    let identity = plugin.identity();
+                    let mode = plugin.mode().as_str();
+                    findings.note::<String>(
+                        "plugin",
+                        Ok(format!("{} ({mode}) {}", identity.name, identity.digest)),
+                    )?;
+                }
+            }
+            Err(error) => findings.note("plugins", Err(chain(&error)))?,
+        }
+        if !self.offline {
+            let dir = tempfile::tempdir()?;
+            let found = match Repository::open(&config.repository, dir.path()).await {
+                Ok(repository) => repository.check().await.map_err(|error| chain(&error)),
+                Err(error) => Err(chain(&error)),
+            };
+            findings.note("repository", found)?;
+        }
+        match findings.wrong {
+            0 => Ok(()),
+            wrong => Err(CommandError::Negative(format!("{wrong} found wrong"))),
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! `riposte serve`: the gateway until SIGINT or SIGTERM.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::CommandError;
+use crate::config::Config;
+use crate::gateway::Gateway;
+use crate::shutdown;
+
+/// Run the gateway.
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// The configuration file.
+    #[arg(long, env = "RIPOSTE_CONFIG", default_value = "riposte.yaml")]
+    config: PathBuf,
+}
+
+impl Serve {
+    pub(super) async fn run(self) -> Result<(), CommandError> {
+        let config = Config::load(&self.config)?;
+        let gateway = Gateway::start(&config).await?;
+        shutdown::signalled().await?;
+        gateway.stop().await;
+        Ok(())
+    }
+}

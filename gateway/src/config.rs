@@ -1,0 +1,155 @@
+//! The one configuration document: YAML, camelCase, the same file for `serve` and the chart.
+//!
+//! An unknown key is refused with the nearest known one, all of them at once. Secrets are never in
+//! it, only the files that hold them. Each module owns its part; this one only puts them together.
+
+mod unknown;
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::commit::notify;
+use crate::receive::Tokens;
+use crate::server::Auth;
+use crate::validate::Guardrails;
+use crate::{dispatch, record, repository, server};
+
+/// The whole configuration.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Config {
+    /// Where and how the gateway listens.
+    #[serde(default)]
+    pub server: server::Config,
+    /// Where the journal lives.
+    #[serde(default)]
+    pub journal: record::Config,
+    /// The desired-state repository.
+    pub repository: repository::Config,
+    /// Flux receivers to call after a commit.
+    #[serde(default)]
+    pub notify: Vec<notify::WebhookConfig>,
+    /// What no plugin may do.
+    #[serde(default)]
+    pub guardrails: Guardrails,
+    /// The plugins, in the order in which an event meets them.
+    #[serde(default)]
+    pub plugins: Vec<dispatch::PluginConfig>,
+}
+
+/// The configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {path}: {reason}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// The text is not the document.
+    #[error("{path}: {reason}")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Where, what and what to do; one line each.
+        reason: String,
+    },
+    /// A secret's file cannot be read.
+    #[error("cannot read the secret in {path}: {reason}")]
+    Secret {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The gateway would be open to everyone who can reach it.
+    #[error(
+        "server.listen is {listen}, which others can reach, and {missing} is empty: give a token file, listen on \
+         127.0.0.1, or say `server.auth: none`"
+    )]
+    Open {
+        /// The address.
+        listen: String,
+        /// The empty list.
+        missing: &'static str,
+    },
+}
+
+impl Config {
+    /// Reads and checks a configuration file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, has an unknown key or a wrong value.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ConfigError::Read { path: path.to_owned(), reason: error.to_string() })?;
+        Self::parse(&text).map_err(|reason| ConfigError::Invalid { path: path.to_owned(), reason })
+    }
+
+    /// Reads a configuration text.
+    ///
+    /// # Errors
+    /// What is wrong with it, a line each.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let document: serde_json::Value = serde_yaml::from_str(text).map_err(|error| error.to_string())?;
+        let unknown = unknown::unknown_keys(&document, &Self::schema());
+        if !unknown.is_empty() {
+            return Err(unknown.join("\n"));
+        }
+        serde_path_to_error::deserialize(document).map_err(|error| error.to_string())
+    }
+
+    /// The document's JSON Schema, which the chart repeats.
+    #[must_use]
+    pub fn schema() -> serde_json::Value {
+        schemars::schema_for!(Self).to_value()
+    }
+
+    /// The tokens of senders and of clients.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or the gateway would be open to everyone.
+    pub fn tokens(&self) -> Result<(Tokens, Tokens), ConfigError> {
+        let server = &self.server;
+        if server.auth == Auth::None {
+            return Ok((Tokens::none(), Tokens::none()));
+        }
+        let open = |missing| ConfigError::Open { listen: server.listen.to_string(), missing };
+        if !is_loopback(server.listen.ip()) {
+            if server.ingest_token_files.is_empty() {
+                return Err(open("server.ingestTokenFiles"));
+            }
+            if server.api_token_files.is_empty() {
+                return Err(open("server.apiTokenFiles"));
+            }
+        }
+        Ok((tokens(&server.ingest_token_files)?, tokens(&server.api_token_files)?))
+    }
+}
+
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
+
+fn tokens(files: &[PathBuf]) -> Result<Tokens, ConfigError> {
+    if files.is_empty() {
+        return Ok(Tokens::none());
+    }
+    files.iter().map(|path| read_secret(path)).collect::<Result<Vec<_>, _>>().map(Tokens::new)
+}
+
+/// The text of a secret's file without the line end that editors add.
+///
+/// # Errors
+/// When it cannot be read or is empty.
+pub fn read_secret(path: &Path) -> Result<String, ConfigError> {
+    let failed = |reason: String| ConfigError::Secret { path: path.to_owned(), reason };
+    let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    let secret = text.trim_end_matches(['\r', '\n']);
+    if secret.is_empty() { Err(failed("the file is empty".to_owned())) } else { Ok(secret.to_owned()) }
+}

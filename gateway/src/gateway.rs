@@ -1,0 +1,139 @@
+//! A whole gateway from a configuration: build, run, drain.
+//!
+//! What `serve`, `demo` and the tests start is this same thing.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::commit::Notifier;
+use crate::commit::notify::NotifyError;
+use crate::config::{Config, ConfigError};
+use crate::dispatch::{self, Catalog, Engine};
+use crate::pipeline::{Limits, Pipeline, Wake};
+use crate::receive;
+use crate::record::{Journal, RecordError};
+use crate::repository::{Repository, RepositoryError};
+use crate::server::{self, App};
+use crate::shutdown::{self, Trigger};
+use crate::telemetry::Metrics;
+use crate::validate::Schemas;
+use crate::worker;
+
+/// The gateway could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration, or a secret it names.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The journal.
+    #[error("the journal cannot be opened")]
+    Journal(#[from] RecordError),
+    /// The desired-state repository.
+    #[error("the desired-state repository cannot be opened")]
+    Repository(#[from] RepositoryError),
+    /// The WebAssembly engine.
+    #[error("the WebAssembly engine cannot be made")]
+    Engine(#[from] dispatch::EngineError),
+    /// One plugin or several.
+    #[error("plugins cannot be loaded: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Plugins(Vec<dispatch::LoadError>),
+    /// A receiver of the notifications.
+    #[error("a receiver under `notify` cannot be used")]
+    Notify(#[from] NotifyError),
+    /// The address is taken or not ours.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// A gateway that runs. It ends by [`Gateway::stop`]; dropping it leaves the tasks to the runtime.
+#[derive(Debug)]
+pub struct Gateway {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The path of an event.
+    pub pipeline: Arc<Pipeline>,
+    trigger: Trigger,
+    server: JoinHandle<()>,
+    worker: JoinHandle<()>,
+    journal: JoinHandle<()>,
+}
+
+impl Gateway {
+    /// Builds everything the configuration names, and starts it.
+    ///
+    /// # Errors
+    /// When a part cannot be had: nothing runs then.
+    pub async fn start(config: &Config) -> Result<Self, StartError> {
+        let (ingest_tokens, api_tokens) = config.tokens()?;
+        let catalog = load_plugins(config).await?;
+        let notifier = Notifier::new(&config.notify)?;
+        let listener = listen(config.server.listen).await?;
+        let address = listener
+            .local_addr()
+            .map_err(|source| StartError::Listen { address: config.server.listen, source })?;
+        let (journal, journal_task) = Journal::open(&config.journal).await?;
+        let repository = Repository::open(&config.repository, &config.journal.dir).await?;
+        let body_bytes_max = config.server.limits.body_bytes_max;
+        let pipeline = Arc::new(Pipeline {
+            journal,
+            repository,
+            catalog,
+            guardrails: config.guardrails.clone(),
+            schemas: Arc::new(Schemas::kubernetes()),
+            notifier,
+            branch: config.repository.branch.clone(),
+            newest_commit: watch::Sender::default(),
+            metrics: Arc::new(Metrics::new()),
+            receive_limits: receive::Limits { body_bytes_max, ..receive::Limits::default() },
+            limits: Limits::default(),
+            wake: Wake::default(),
+        });
+        let (trigger, shutdown) = shutdown::channel();
+        let worker = tokio::spawn(worker::run(Arc::clone(&pipeline), shutdown.clone()));
+        let app = App::new(Arc::clone(&pipeline), ingest_tokens, api_tokens, config.server.limits.clone());
+        let server = tokio::spawn(server::serve(listener, app, shutdown));
+        tracing::info!(server.address = %address, journal.name = pipeline.journal.name(), "the gateway is up");
+        Ok(Self { address, pipeline, trigger, server, worker, journal: journal_task })
+    }
+
+    /// Takes no more requests, finishes what is begun, closes the journal.
+    pub async fn stop(self) {
+        self.trigger.fire();
+        for (task, name) in [(self.server, "server"), (self.worker, "worker")] {
+            if let Err(error) = task.await {
+                tracing::error!(task.name = name, error = %error, "a task ended badly");
+            }
+        }
+        drop(self.pipeline);
+        if let Err(error) = self.journal.await {
+            tracing::error!(error = %error, "the journal's writer ended badly");
+        }
+        tracing::info!("the gateway has ended");
+    }
+}
+
+/// Loads and compiles off the runtime's threads.
+///
+/// # Errors
+/// When the engine cannot be made or any plugin is refused.
+pub async fn load_plugins(config: &Config) -> Result<Catalog, StartError> {
+    let plugins = config.plugins.clone();
+    let loaded = tokio::task::spawn_blocking(move || {
+        let engine = Engine::new()?;
+        Catalog::load(&engine, &plugins).map_err(StartError::Plugins)
+    });
+    loaded.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
+}

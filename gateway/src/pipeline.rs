@@ -1,0 +1,147 @@
+//! The order of the stages: the only file that names two of them.
+//!
+//! `admit` takes a request to the journal; `process` takes what the journal holds to its end. A
+//! first try, a retry and a restart pass through the same lines, because all three start from the
+//! journal. Nothing is decided here that a stage could decide.
+
+mod commit;
+mod decide;
+mod preview;
+mod process;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use tokio::sync::{Notify, watch};
+
+pub use preview::Preview;
+
+use crate::commit::Notifier;
+use crate::crash_point::CrashPoint;
+use crate::dispatch::Catalog;
+use crate::model::manifest::CommitSha;
+use crate::receive::{self, Rejection};
+use crate::record::{Admission, Journal, RecordError};
+use crate::repository::Repository;
+use crate::telemetry::{Metrics, StatusLabel};
+use crate::validate::{Guardrails, Schemas};
+
+/// How often, how many and how long.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Attempts of a reaction before it is exhausted.
+    pub attempts_max: i64,
+    /// Times a commit is made anew at once because the head moved.
+    pub races_max: u32,
+    /// Reactions taken from the journal in one round.
+    pub round_reactions_max: u32,
+    /// Plugins that run at the same time.
+    pub plugins_running_max: usize,
+    /// The first wait before trying again; it doubles each time.
+    pub backoff_first_ms: i64,
+    /// The longest wait before trying again.
+    pub backoff_max_ms: i64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            attempts_max: 30,
+            races_max: 10,
+            round_reactions_max: 64,
+            plugins_running_max: 4,
+            backoff_first_ms: 500,
+            backoff_max_ms: 300_000,
+        }
+    }
+}
+
+/// All that an event meets on its path.
+#[derive(Debug)]
+pub struct Pipeline {
+    /// The journal.
+    pub journal: Journal,
+    /// The desired-state repository.
+    pub repository: Repository,
+    /// The plugins.
+    pub catalog: Catalog,
+    /// What no plugin may do.
+    pub guardrails: Guardrails,
+    /// What a valid object looks like.
+    pub schemas: Arc<Schemas>,
+    /// Flux receivers to call after a commit.
+    pub notifier: Notifier,
+    /// The branch, as Flux names it.
+    pub branch: String,
+    /// Our newest commit, for whoever tells Flux: only the last one matters.
+    pub newest_commit: watch::Sender<Option<CommitSha>>,
+    /// What `/metrics` shows.
+    pub metrics: Arc<Metrics>,
+    /// Limits of receiving.
+    pub receive_limits: receive::Limits,
+    /// Limits of processing.
+    pub limits: Limits,
+    /// Rung when there may be new work.
+    pub wake: Wake,
+}
+
+/// Bells of the three loops, so that none waits for its poll.
+#[derive(Debug, Default)]
+pub struct Wake {
+    /// There are events without reactions.
+    pub events: Notify,
+    /// There are reactions without a decision.
+    pub reactions: Notify,
+    /// There are proposals.
+    pub proposals: Notify,
+}
+
+impl Pipeline {
+    /// Decodes a request and stores it; the events are on disk when this returns.
+    ///
+    /// # Errors
+    /// A [`Rejection`]: nothing of the request was stored.
+    pub async fn admit(&self, headers: &HeaderMap, body: Bytes) -> Result<Admission, Rejection> {
+        let received = receive::decode(headers, body, &self.receive_limits)?;
+        CrashPoint::Decoded.reach();
+        let admission = self.journal.record(received).await.map_err(rejection)?;
+        CrashPoint::Recorded.reach();
+        let stored = admission.events.iter().filter(|event| !event.repeated).count();
+        self.metrics.events.inc_by(stored as u64);
+        self.wake.events.notify_one();
+        Ok(admission)
+    }
+
+    /// Counts an answer to an ingest request.
+    pub fn count_answer(&self, status: http::StatusCode, kind: &str) {
+        let label = StatusLabel { status: status.as_u16(), kind: kind.to_owned() };
+        self.metrics.requests.get_or_create(&label).inc();
+    }
+}
+
+fn rejection(error: RecordError) -> Rejection {
+    match error {
+        RecordError::Conflict { source_name, id, seq } => Rejection::Conflict { source_name, id, seq },
+        RecordError::Full(_) => Rejection::TooBusy { retry_after_s: 1 },
+        error => {
+            tracing::error!(error = %chain(&error), "an event could not be stored and was not acknowledged");
+            Rejection::Unavailable
+        }
+    }
+}
+
+/// An error with all its sources, for a log line or the journal.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

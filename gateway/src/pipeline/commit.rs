@@ -1,0 +1,205 @@
+//! A recorded proposal becomes a commit, at most one.
+//!
+//! Before a second attempt the branch is searched for the reaction's trailer: the first one may
+//! have arrived without its answer. A moved head is met by applying the patches to the new content.
+
+use super::decide::ended;
+use super::{Pipeline, chain};
+use crate::clock;
+use crate::commit::{self, CommitFailure, Message, Parts, reaction_trailer};
+use crate::crash_point::CrashPoint;
+use crate::model::manifest::CommitSha;
+use crate::model::outcome::OutcomeKind;
+use crate::model::plugin::Mode;
+use crate::record::{DueReaction, Proposal, RecordError, RecordedEvent, SettledCommit, Settlement, Stage};
+use crate::repository::{FoundCommit, RepositoryError, Retry};
+use crate::validate::{self, Validated, ValidatedChange};
+
+/// How an attempt to commit ends.
+enum Attempted {
+    Settled(Settlement),
+    Postponed { after_ms: i64, detail: String },
+}
+
+/// An attempt that came to no end of the reaction.
+#[derive(Debug, thiserror::Error)]
+enum AttemptError {
+    #[error("the desired state cannot be read")]
+    Repository(#[from] RepositoryError),
+    #[error(transparent)]
+    Commit(#[from] CommitFailure),
+    #[error("the journal did not answer")]
+    Journal(#[from] RecordError),
+}
+
+impl Pipeline {
+    /// One attempt to commit a proposal.
+    pub(super) async fn commit(&self, reaction: &DueReaction) -> Result<(), RecordError> {
+        let proposal = self.journal.proposal(reaction).await?;
+        let Some(event) = self.journal.event(reaction.event_seq).await? else {
+            return Err(RecordError::Damaged(format!("event {} is missing", reaction.event_seq)));
+        };
+        let attempt = self.journal.begin_attempt(reaction.id, Stage::Commit).await?;
+        CrashPoint::Committing.reach();
+        // Attempt 1 was the decision; any between that and this one may have been a commit.
+        let may_have_committed = attempt > 2;
+        let attempted = match self.try_commit(&proposal, &event, may_have_committed).await {
+            Ok(attempted) => attempted,
+            Err(AttemptError::Journal(error)) => return Err(error),
+            Err(error) => self.attempt_failed(&error),
+        };
+        match attempted {
+            Attempted::Settled(settlement) => {
+                let committed = settlement.commit.as_ref().map(|commit| commit.sha.clone());
+                self.settle(reaction, settlement).await?;
+                if committed.is_some() {
+                    self.newest_commit.send_replace(committed);
+                }
+                Ok(())
+            }
+            Attempted::Postponed { detail, .. } if attempt >= self.limits.attempts_max => {
+                self.settle(reaction, ended(OutcomeKind::Exhausted, detail)).await
+            }
+            Attempted::Postponed { after_ms, detail } => {
+                tracing::warn!(reaction.id = reaction.id, attempt, detail, "a commit is tried again later");
+                let due_us = self.due_after(attempt).max(clock::now_us() + after_ms * 1_000);
+                self.journal.postpone(reaction.id, due_us, detail).await
+            }
+        }
+    }
+
+    async fn try_commit(
+        &self,
+        proposal: &Proposal,
+        event: &RecordedEvent,
+        may_have_committed: bool,
+    ) -> Result<Attempted, AttemptError> {
+        if may_have_committed {
+            let trailer = reaction_trailer(self.journal.name(), proposal.reaction().id);
+            if let Some(found) = self.repository.find_commit_with(&trailer, proposal.base()).await? {
+                return Ok(Attempted::Settled(found_again(found)));
+            }
+        }
+        for _race in 0..self.limits.races_max {
+            let change = match self.validate(proposal).await? {
+                Ok(change) => change,
+                Err(settlement) => return Ok(Attempted::Settled(settlement)),
+            };
+            CrashPoint::Validated.reach();
+            let message = self.message(proposal, event).await?;
+            match commit::commit(&self.repository, &change, &message).await {
+                Ok(sha) => {
+                    CrashPoint::Committed.reach();
+                    return Ok(Attempted::Settled(committed(proposal, &change, sha, &message)));
+                }
+                Err(failure) if failure.retry() == Retry::Now => self.count_failure("commit", failure.kind()),
+                Err(failure) => return Err(failure.into()),
+            }
+        }
+        let detail = format!("the branch moved {} times while the commit was made", self.limits.races_max);
+        Ok(Attempted::Postponed { after_ms: 0, detail })
+    }
+
+    /// Applies the patches at the head. `Err` is how the reaction ends when there is nothing to commit.
+    async fn validate(
+        &self,
+        proposal: &Proposal,
+    ) -> Result<Result<ValidatedChange, Settlement>, RepositoryError> {
+        let reaction = proposal.reaction();
+        let Some(plugin) = self.catalog.get(&reaction.plugin) else {
+            let reason = format!("plugin {} is no longer configured", reaction.plugin);
+            return Ok(Err(ended(OutcomeKind::Failed, reason)));
+        };
+        let snapshot = self.repository.snapshot_at_head().await?;
+        let validated = validate::validate(
+            proposal.changes(),
+            plugin.grants(),
+            &self.guardrails,
+            &self.schemas,
+            &snapshot,
+        );
+        Ok(match validated {
+            Err(refusals) => Err(ended(OutcomeKind::Refused, refusals.to_string())),
+            Ok(Validated::Unchanged) => {
+                let reason = "the desired state already is as proposed".to_owned();
+                Err(ended(OutcomeKind::Unchanged, reason))
+            }
+            Ok(Validated::Change(change)) if reaction.mode == Mode::Observe => Err(Settlement {
+                outcome: OutcomeKind::Observed,
+                reason: format!("would commit: {}", proposal.changes().reason),
+                diff: Some(change.diff().to_owned()),
+                commit: None,
+            }),
+            Ok(Validated::Change(change)) => Ok(change),
+        })
+    }
+
+    async fn message(&self, proposal: &Proposal, event: &RecordedEvent) -> Result<Message, RecordError> {
+        let chain = self.journal.head().await?;
+        let summary = event.summary();
+        let reaction = proposal.reaction();
+        Ok(Message::new(&Parts {
+            title: &proposal.changes().title,
+            cause: summary.rule.as_deref().unwrap_or_else(|| event.event().event_type()),
+            output: summary.output.as_deref(),
+            reason: &proposal.changes().reason,
+            journal: self.journal.name(),
+            event: event.seq(),
+            reaction: reaction.id,
+            plugin: &reaction.plugin,
+            digest: proposal.plugin_digest(),
+            chain_length: chain.position,
+            chain_hash: &chain.head,
+        }))
+    }
+
+    fn attempt_failed(&self, error: &AttemptError) -> Attempted {
+        let (retry, kind) = match error {
+            AttemptError::Repository(error) => (error.retry(), error.kind()),
+            AttemptError::Commit(failure) => (failure.retry(), failure.kind()),
+            AttemptError::Journal(_) => (Retry::Now, "journal"),
+        };
+        self.count_failure("commit", kind);
+        let detail = format!("{kind}: {}", chain(error));
+        match retry {
+            Retry::Never => Attempted::Settled(ended(OutcomeKind::Failed, detail)),
+            Retry::After(wait) => {
+                let after_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX / 1_000);
+                Attempted::Postponed { after_ms, detail }
+            }
+            Retry::Now | Retry::LookFirst => Attempted::Postponed { after_ms: 0, detail },
+        }
+    }
+
+    /// Tells Flux, which would find the commit by itself at its interval: a failure is only counted.
+    pub async fn tell_flux(&self, sha: &CommitSha) {
+        for error in self.notifier.notify(&self.branch, sha).await.into_iter().filter_map(Result::err) {
+            self.metrics.notify_failures.inc();
+            tracing::warn!(commit.sha = %sha, error = %chain(&error), "a receiver was not told of the commit");
+        }
+    }
+}
+
+fn committed(proposal: &Proposal, change: &ValidatedChange, sha: CommitSha, message: &Message) -> Settlement {
+    Settlement {
+        outcome: OutcomeKind::Committed,
+        reason: proposal.changes().reason.clone(),
+        diff: Some(change.diff().to_owned()),
+        commit: Some(SettledCommit {
+            sha,
+            base: change.base().clone(),
+            message: message.as_str().to_owned(),
+        }),
+    }
+}
+
+/// An earlier attempt had made the commit and could not tell.
+fn found_again(found: FoundCommit) -> Settlement {
+    let FoundCommit { sha, base, message, diff } = found;
+    Settlement {
+        outcome: OutcomeKind::Committed,
+        reason: "an earlier attempt had made the commit".to_owned(),
+        diff: Some(diff),
+        commit: Some(SettledCommit { sha, base, message }),
+    }
+}

@@ -1,0 +1,164 @@
+//! One round of each loop: route events, decide reactions, commit proposals.
+//!
+//! Each takes its work from the journal and returns how much it took, so that a loop knows whether
+//! to go on or to wait. A fault of one reaction never ends the round.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::decide::ended;
+use super::{Pipeline, chain};
+use crate::clock;
+use crate::crash_point::CrashPoint;
+use crate::model::manifest::CommitSha;
+use crate::model::outcome::OutcomeKind;
+use crate::record::{DueReaction, RecordError, RecordedEvent, Route, Settlement, Stage};
+use crate::telemetry::{FailureLabel, OutcomeLabel};
+
+impl Pipeline {
+    /// Makes the reactions of events that have none yet.
+    ///
+    /// # Errors
+    /// When the journal does not answer.
+    pub async fn route_due(&self) -> Result<usize, RecordError> {
+        let events = self.journal.unrouted(self.limits.round_reactions_max).await?;
+        for event in &events {
+            CrashPoint::Routing.reach();
+            let routes = self.routes(event);
+            let plugins = routes.len();
+            self.journal.route(event.seq(), routes).await?;
+            CrashPoint::Routed.reach();
+            tracing::info!(event.seq = event.seq(), plugins, "an event was routed");
+        }
+        if !events.is_empty() {
+            self.wake.reactions.notify_one();
+        }
+        Ok(events.len())
+    }
+
+    /// The plugins that subscribe to an event.
+    #[must_use]
+    pub fn routes(&self, event: &RecordedEvent) -> Vec<Route> {
+        let subscribed = self.catalog.plugins().iter().filter(|plugin| plugin.matches(event.event()));
+        subscribed.map(|plugin| Route { plugin: plugin.name().to_owned(), mode: plugin.mode() }).collect()
+    }
+
+    /// Lets the plugins decide on reactions that are due, several at a time, all at one head.
+    ///
+    /// # Errors
+    /// When the journal does not answer.
+    pub async fn decide_due(self: &Arc<Self>) -> Result<usize, RecordError> {
+        let due = self.journal.due(Stage::Dispatch, self.limits.round_reactions_max).await?;
+        if due.is_empty() {
+            return Ok(0);
+        }
+        let snapshot = match self.repository.snapshot_at_head().await {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                self.metrics.repository_reachable.set(0);
+                let detail = chain(&error);
+                tracing::warn!(error = %detail, reactions = due.len(), "reactions wait: the desired state cannot be read");
+                return Ok(0);
+            }
+        };
+        self.metrics.repository_reachable.set(1);
+        let running = Arc::new(Semaphore::new(self.limits.plugins_running_max));
+        let mut tasks = JoinSet::new();
+        let taken = due.len();
+        for reaction in due {
+            let (pipeline, snapshot, running) =
+                (Arc::clone(self), Arc::clone(&snapshot), Arc::clone(&running));
+            tasks.spawn(async move {
+                let _permit = running.acquire_owned().await;
+                let decided = pipeline.decide(&reaction, snapshot).await;
+                pipeline.or_damaged(&reaction, decided).await
+            });
+        }
+        let ended = tasks.join_all().await;
+        self.wake.proposals.notify_one();
+        ended.into_iter().collect::<Result<(), _>>().map(|()| taken)
+    }
+
+    /// Commits the proposals that are due, one after the other.
+    ///
+    /// # Errors
+    /// When the journal does not answer.
+    pub async fn commit_due(&self) -> Result<usize, RecordError> {
+        let due = self.journal.due(Stage::Commit, self.limits.round_reactions_max).await?;
+        let taken = due.len();
+        for reaction in due {
+            let committed = self.commit(&reaction).await;
+            self.or_damaged(&reaction, committed).await?;
+        }
+        Ok(taken)
+    }
+
+    /// A reaction whose rows cannot be read back ends here, or it would hold up all others for ever.
+    async fn or_damaged(
+        &self,
+        reaction: &DueReaction,
+        result: Result<(), RecordError>,
+    ) -> Result<(), RecordError> {
+        match result {
+            Err(RecordError::Damaged(reason)) => {
+                tracing::error!(reaction.id = reaction.id, reason, "a reaction cannot be read back");
+                self.settle(reaction, ended(OutcomeKind::Failed, format!("damaged: {reason}"))).await
+            }
+            other => other,
+        }
+    }
+
+    /// Ends a reaction in the journal, the metrics and the log.
+    pub(super) async fn settle(
+        &self,
+        reaction: &DueReaction,
+        settlement: Settlement,
+    ) -> Result<(), RecordError> {
+        let outcome = settlement.outcome;
+        let reason = settlement.reason.clone();
+        let sha = settlement.commit.as_ref().map(|commit| commit.sha.clone());
+        self.journal.settle(reaction.id, settlement).await?;
+        CrashPoint::OutcomeRecorded.reach();
+        self.has_ended(reaction, outcome, sha.as_ref(), &reason);
+        Ok(())
+    }
+
+    /// Tells the metrics and the log of an end that is on disk.
+    pub(super) fn has_ended(
+        &self,
+        reaction: &DueReaction,
+        outcome: OutcomeKind,
+        sha: Option<&CommitSha>,
+        reason: &str,
+    ) {
+        let label = OutcomeLabel { plugin: reaction.plugin.clone(), outcome: outcome.as_str().to_owned() };
+        self.metrics.outcomes.get_or_create(&label).inc();
+        let open_us = u64::try_from(clock::now_us() - reaction.created_us).unwrap_or_default();
+        self.metrics.settle_seconds.observe(Duration::from_micros(open_us).as_secs_f64());
+        tracing::info!(
+            event.seq = reaction.event_seq,
+            reaction.id = reaction.id,
+            plugin.name = reaction.plugin,
+            outcome = outcome.as_str(),
+            commit.sha = sha.map(CommitSha::as_str),
+            reason,
+            "a reaction ended"
+        );
+    }
+
+    pub(super) fn count_failure(&self, at: &str, kind: &str) {
+        let label = FailureLabel { at: at.to_owned(), kind: kind.to_owned() };
+        self.metrics.failures.get_or_create(&label).inc();
+    }
+
+    /// When to try again after `attempt` attempts.
+    pub(super) fn due_after(&self, attempt: i64) -> i64 {
+        let doublings = u32::try_from(attempt.clamp(1, 20) - 1).unwrap_or_default();
+        let wait_ms =
+            self.limits.backoff_first_ms.saturating_mul(1 << doublings).min(self.limits.backoff_max_ms);
+        clock::now_us() + wait_ms * 1_000
+    }
+}

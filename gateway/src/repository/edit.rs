@@ -1,0 +1,244 @@
+//! Changes the text of a manifest so that its data becomes what a patch makes of it.
+//!
+//! The patch is applied to the data; what differs is then written into the text, value by value, so
+//! that comments, blank lines, quotes and other documents stay as they are. The text is read again
+//! and compared with the data: an edit that is not faithful is an error, never a commit.
+
+use std::str::FromStr;
+
+use serde_json::{Map, Value};
+use yaml_edit::{Document, Mapping, Sequence, YamlFile};
+
+use super::index::documents;
+use crate::model::patch::Change;
+
+/// A text that cannot be changed as wished.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EditError {
+    /// The text cannot be read.
+    #[error("the file cannot be read: {0}")]
+    Unreadable(String),
+    /// The patch does not fit the manifest.
+    #[error("the patch does not apply: {0}")]
+    Patch(String),
+    /// A form of YAML that is not edited.
+    #[error("the file cannot be edited in place: {0}")]
+    Unsupported(String),
+    /// The written text would say something else than the patch.
+    #[error("the edited text would not say what the patch says; change the file by hand")]
+    NotFaithful,
+}
+
+/// What a patch makes of a manifest.
+///
+/// # Errors
+/// When an operation does not apply or a `test` fails.
+pub fn patched(manifest: &Value, change: &Change) -> Result<Value, EditError> {
+    let mut after = manifest.clone();
+    match change {
+        Change::MergePatch(object) => json_patch::merge(&mut after, object),
+        Change::JsonPatch(operations) => {
+            let patch: json_patch::Patch = serde_json::from_value(operations.clone())
+                .map_err(|error| EditError::Patch(error.to_string()))?;
+            json_patch::patch(&mut after, &patch).map_err(|error| EditError::Patch(error.to_string()))?;
+        }
+    }
+    Ok(after)
+}
+
+/// Rewrites one document of a stream so that its data is `after`, and no line that need not change.
+///
+/// # Errors
+/// When the text has a form that cannot be edited safely.
+pub fn edit(text: &str, document: usize, after: &Value) -> Result<String, EditError> {
+    let before = documents(text).map_err(EditError::Unreadable)?;
+    let current =
+        before.get(document).ok_or_else(|| EditError::Unreadable("the document is gone".to_owned()))?;
+    if current == after {
+        return Ok(text.to_owned());
+    }
+    let written = write(text, document, current, after)?;
+    let mut expected = before.clone();
+    expected[document].clone_from(after);
+    if documents(&written).as_ref() == Ok(&expected) { Ok(written) } else { Err(EditError::NotFaithful) }
+}
+
+fn write(text: &str, document: usize, before: &Value, after: &Value) -> Result<String, EditError> {
+    let parsed = YamlFile::from_str(text).map_err(|error| EditError::Unreadable(error.to_string()))?;
+    let part = parsed.documents().nth(document);
+    let root = part.and_then(|part| part.as_mapping());
+    let root = root.ok_or_else(|| EditError::Unsupported("its documents cannot be told apart".to_owned()))?;
+    let (Value::Object(before), Value::Object(after)) = (before, after) else {
+        return Err(EditError::Unsupported("the document is no mapping".to_owned()));
+    };
+    write_mapping(&root, before, after)?;
+    Ok(parsed.to_string())
+}
+
+fn write_mapping(
+    mapping: &Mapping,
+    before: &Map<String, Value>,
+    after: &Map<String, Value>,
+) -> Result<(), EditError> {
+    for key in before.keys().filter(|key| !after.contains_key(*key)) {
+        mapping.remove(key.as_str());
+    }
+    for (key, value) in after {
+        match (before.get(key), value) {
+            (Some(old), new) if old == new => {}
+            (Some(Value::Object(old)), Value::Object(new)) if !old.is_empty() => {
+                let child = mapping.get_mapping(key.as_str()).ok_or_else(|| inner(key))?;
+                write_mapping(&child, old, new)?;
+            }
+            (Some(Value::Array(old)), Value::Array(new)) if !old.is_empty() => {
+                let child = mapping.get_sequence(key.as_str()).ok_or_else(|| inner(key))?;
+                write_sequence(&child, old, new)?;
+            }
+            (_, new) => set(mapping, key, new)?,
+        }
+    }
+    Ok(())
+}
+
+fn inner(key: &str) -> EditError {
+    EditError::Unsupported(format!("{key:?} is an alias or has a tag"))
+}
+
+/// Elements that the ends of both lists share stay as they are.
+fn write_sequence(sequence: &Sequence, before: &[Value], after: &[Value]) -> Result<(), EditError> {
+    if before.len() == after.len() {
+        for (index, (old, new)) in before.iter().zip(after).enumerate().filter(|(_, (old, new))| old != new) {
+            let child = sequence.get(index);
+            match (old, new, child.as_ref().and_then(|child| child.as_mapping())) {
+                (Value::Object(old), Value::Object(new), Some(mapping)) => write_mapping(mapping, old, new)?,
+                _ => with_node(new, |document| {
+                    sequence.set(index, document);
+                })?,
+            }
+        }
+        return Ok(());
+    }
+    let head = before.iter().zip(after).take_while(|(old, new)| old == new).count();
+    let most = before.len().min(after.len()) - head;
+    let tail =
+        before.iter().rev().zip(after.iter().rev()).take(most).take_while(|(old, new)| old == new).count();
+    for _ in head..before.len() - tail {
+        sequence.remove(head);
+    }
+    for (index, value) in after.iter().enumerate().take(after.len() - tail).skip(head) {
+        with_node(value, |document| sequence.insert(index, document))?;
+    }
+    Ok(())
+}
+
+fn set(mapping: &Mapping, key: &str, value: &Value) -> Result<(), EditError> {
+    with_node(value, |node| {
+        mapping.set(key, node);
+    })
+}
+
+/// Hands over the value as a YAML node of the form it shall have in the file.
+fn with_node(value: &Value, put: impl FnOnce(yaml_edit::YamlNode)) -> Result<(), EditError> {
+    let mut text = String::new();
+    block(value, 0, &mut text);
+    let wrapped = Document::from_str(&format!("node:{text}\n"));
+    let node = wrapped.ok().and_then(|document| document.get("node"));
+    put(node.ok_or_else(|| EditError::Unsupported("the new value has no YAML form".to_owned()))?);
+    Ok(())
+}
+
+/// Block style, with strings in double quotes unless every reader takes them for strings.
+fn block(value: &Value, indent: usize, text: &mut String) {
+    let pad = "  ".repeat(indent + 1);
+    match value {
+        Value::Object(object) if !object.is_empty() => {
+            for (key, child) in object {
+                text.push('\n');
+                text.push_str(&pad);
+                text.push_str(&scalar(&Value::from(key.as_str())));
+                text.push(':');
+                block(child, indent + 1, text);
+            }
+        }
+        Value::Array(items) if !items.is_empty() => {
+            for item in items {
+                text.push('\n');
+                text.push_str(&pad);
+                text.push('-');
+                block_item(item, indent + 1, text);
+            }
+        }
+        other => {
+            text.push(' ');
+            text.push_str(&scalar(other));
+        }
+    }
+}
+
+/// An element of a list: a mapping's first key stands on the line of the dash.
+fn block_item(item: &Value, indent: usize, text: &mut String) {
+    let mut inner = String::new();
+    block(item, indent, &mut inner);
+    text.push(' ');
+    text.push_str(inner.trim_start());
+}
+
+/// A scalar on one line. JSON's strings and empty collections are YAML's too.
+fn scalar(value: &Value) -> String {
+    match value {
+        Value::String(text) if is_plain(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Whether YAML 1.1 and 1.2 readers alike take the bare word for a string.
+fn is_plain(text: &str) -> bool {
+    const OTHERS: [&str; 9] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null"];
+    let mut characters = text.chars();
+    characters.next().is_some_and(|first| first.is_ascii_alphabetic())
+        && characters.all(|character| character.is_ascii_alphanumeric() || "-./".contains(character))
+        && !OTHERS.contains(&text.to_ascii_lowercase().as_str())
+}
+
+/// Where two manifests differ, as JSON pointers of the differing leaves.
+#[must_use]
+pub fn differences(before: &Value, after: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    differ(before, after, "", &mut found);
+    found
+}
+
+fn differ(before: &Value, after: &Value, path: &str, found: &mut Vec<String>) {
+    match (before, after) {
+        (Value::Object(old), Value::Object(new)) => {
+            let keys = old.keys().chain(new.keys().filter(|key| !old.contains_key(*key)));
+            for key in keys {
+                let here = format!("{path}/{}", key.replace('~', "~0").replace('/', "~1"));
+                match (old.get(key), new.get(key)) {
+                    (Some(left), Some(right)) => differ(left, right, &here, found),
+                    (Some(only), None) | (None, Some(only)) => leaves(only, &here, found),
+                    (None, None) => {}
+                }
+            }
+        }
+        (Value::Array(old), Value::Array(new)) if old.len() == new.len() => {
+            for (index, (left, right)) in old.iter().zip(new).enumerate() {
+                differ(left, right, &format!("{path}/{index}"), found);
+            }
+        }
+        (old, new) if old != new => found.push(path.to_owned()),
+        _ => {}
+    }
+}
+
+/// A value that came or went counts by each of its leaves.
+fn leaves(value: &Value, path: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(object) if !object.is_empty() => {
+            for (key, child) in object {
+                leaves(child, &format!("{path}/{}", key.replace('~', "~0").replace('/', "~1")), found);
+            }
+        }
+        _ => found.push(path.to_owned()),
+    }
+}

@@ -1,0 +1,86 @@
+//! The loops behind the journal: each takes what is due, and waits when nothing is.
+//!
+//! A loop is woken by a bell; its poll is only for what becomes due by time.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+use crate::model::manifest::CommitSha;
+use crate::pipeline::Pipeline;
+use crate::record::RecordError;
+use crate::shutdown::Shutdown;
+
+const POLL_MS: u64 = 500;
+
+/// Runs the loops until shutdown; each finishes the round it is in.
+pub async fn run(pipeline: Arc<Pipeline>, shutdown: Shutdown) {
+    let mut loops = JoinSet::new();
+    let telling = tokio::spawn(tell_flux(Arc::clone(&pipeline), shutdown.clone()));
+    let (events, reactions, proposals) =
+        (Arc::clone(&pipeline), Arc::clone(&pipeline), Arc::clone(&pipeline));
+    let stop = shutdown.clone();
+    loops.spawn(async move {
+        repeat("route", &events.wake.events, stop, || events.route_due()).await;
+    });
+    let stop = shutdown.clone();
+    loops.spawn(async move {
+        repeat("decide", &reactions.wake.reactions, stop, || reactions.decide_due()).await;
+    });
+    loops.spawn(async move {
+        repeat("commit", &proposals.wake.proposals, shutdown, || proposals.commit_due()).await;
+    });
+    loops.join_all().await;
+    // The last round may have made a commit that nobody was told of.
+    if let Ok(mut newest) = telling.await
+        && newest.has_changed().unwrap_or_default()
+        && let Some(sha) = take(&mut newest)
+    {
+        pipeline.tell_flux(&sha).await;
+    }
+}
+
+type Newest = watch::Receiver<Option<CommitSha>>;
+
+/// Beside the commits, not among them: a receiver that hangs must not hold them up.
+async fn tell_flux(pipeline: Arc<Pipeline>, mut shutdown: Shutdown) -> Newest {
+    let mut newest = pipeline.newest_commit.subscribe();
+    while !shutdown.is_ending() {
+        tokio::select! {
+            Ok(()) = newest.changed() => {
+                if let Some(sha) = take(&mut newest) {
+                    pipeline.tell_flux(&sha).await;
+                }
+            }
+            () = shutdown.wait() => {}
+        }
+    }
+    newest
+}
+
+fn take(newest: &mut Newest) -> Option<CommitSha> {
+    newest.borrow_and_update().clone()
+}
+
+async fn repeat<F>(name: &str, bell: &Notify, mut shutdown: Shutdown, round: impl Fn() -> F)
+where
+    F: Future<Output = Result<usize, RecordError>>,
+{
+    while !shutdown.is_ending() {
+        match round().await {
+            Ok(0) => {}
+            Ok(_) => continue,
+            Err(error) => {
+                tracing::error!(worker.name = name, error = %error, "a round failed; it is tried again")
+            }
+        }
+        tokio::select! {
+            () = bell.notified() => {}
+            () = tokio::time::sleep(Duration::from_millis(POLL_MS)) => {}
+            () = shutdown.wait() => {}
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Asking and replaying over REST, as an on-call person and an auditor would.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Fleet, Process, cloudevent, shell_in};
+
+const POD: &str = "alpine-deployment-77789455d6-m7flp";
+
+fn seqs(page: &Value) -> Vec<i64> {
+    let events = page["events"].as_array().expect("events");
+    events.iter().filter_map(|event| event["seq"].as_i64()).collect()
+}
+
+#[test]
+fn events_are_found_by_each_filter_and_paged() {
+    let fleet = Fleet::tutorial();
+    let mut process = Process::start(&fleet.config("a"), None);
+    process.connect().send(&cloudevent("1", &shell_in("default", POD)));
+    process.connect().send(&cloudevent("2", &shell_in("shop", "shop-77789455d6-m7flp")));
+    let other = b"POST / HTTP/1.1\r\nHost: a\r\nce-specversion: 1.0\r\nce-id: 3\r\nce-source: /other\r\nce-type: something.else\r\n\r\n";
+    assert_eq!(process.connect().send(other).status, 202);
+    for seq in 1..=3 {
+        process.settled(seq);
+    }
+    let table = [
+        ("", vec![3, 2, 1]),
+        ("type=falco.rule.output.v1", vec![2, 1]),
+        ("source=/other", vec![3]),
+        ("rule=Terminal%20shell%20in%20container", vec![2, 1]),
+        ("priority=Notice&namespace=shop", vec![2]),
+        ("outcome=committed", vec![1]),
+        ("outcome=refused", vec![2]),
+        ("plugin=scale-to-zero", vec![2, 1]),
+        ("plugin=nobody", vec![]),
+        ("since=2999-01-01T00:00:00Z", vec![]),
+        ("until=2999-01-01T00:00:00Z&limit=1", vec![3]),
+    ];
+    for (query, expected) in table {
+        let page = process.connect().get(&format!("/v1/events?{query}")).json();
+        assert_eq!(seqs(&page), expected, "{query}: {page:#}");
+    }
+    let first = process.connect().get("/v1/events?limit=2").json();
+    let cursor = first["next"].as_str().expect("a next page");
+    let second = process.connect().get(&format!("/v1/events?limit=2&cursor={cursor}")).json();
+    assert_eq!((seqs(&first), seqs(&second)), (vec![3, 2], vec![1]));
+    assert!(second["next"].is_null());
+}
+
+#[test]
+fn one_event_tells_its_whole_story() {
+    let fleet = Fleet::tutorial();
+    let mut process = Process::start(&fleet.config("a"), None);
+    process.connect().send(&cloudevent("1", &shell_in("default", POD)));
+    let event = process.settled(1);
+    assert_eq!(event["data"]["output_fields"]["evt.time"], json!(1_791_357_661_871_149_301_u64));
+    assert_eq!(event["request"]["contentMode"], "binary");
+    let reaction = &event["reactions"][0];
+    assert_eq!(reaction["attempts"].as_array().map(Vec::len), Some(2), "{reaction:#}");
+    let diff = reaction["diff"].as_str().expect("a diff");
+    let changed: Vec<&str> = diff
+        .lines()
+        .filter(|line| {
+            (line.starts_with('-') || line.starts_with('+'))
+                && !line.starts_with("---")
+                && !line.starts_with("+++")
+        })
+        .collect();
+    let expected =
+        ["-  replicas: 3 # two for the load, one to lose", "+  replicas: 0 # two for the load, one to lose"];
+    assert_eq!(changed, expected);
+    let message = reaction["commit"]["message"].as_str().expect("a message");
+    let journal = process.connect().get("/v1/audit").json()["journal"].as_str().expect("a name").to_owned();
+    for trailer in [
+        format!("Riposte-Event: {journal}/1"),
+        format!("Riposte-Reaction: {journal}/1"),
+        format!("Riposte-Plugin: scale-to-zero@{}", reaction["pluginDigest"].as_str().expect("a digest")),
+    ] {
+        assert!(message.contains(&trailer), "{message}");
+    }
+    assert!(message.contains("> A shell in alpine-deployment"), "{message}");
+    assert_eq!(fleet.log()[0].trim_end(), message.trim_end());
+}
+
+#[test]
+fn observe_records_the_diff_and_commits_nothing() {
+    let fleet = Fleet::tutorial();
+    let mut process = Process::start(&fleet.config_with("a", "", "observe"), None);
+    process.connect().send(&cloudevent("1", &shell_in("default", POD)));
+    let reaction = process.settled(1)["reactions"][0].clone();
+    assert_eq!(reaction["outcome"], "observed");
+    assert!(reaction["diff"].as_str().is_some_and(|diff| diff.contains("+  replicas: 0")), "{reaction:#}");
+    assert_eq!(fleet.log().len(), 1);
+}
+
+#[test]
+fn what_already_is_as_wanted_makes_no_commit() {
+    let fleet = Fleet::tutorial();
+    let mut process = Process::start(&fleet.config("a"), None);
+    for (id, outcome) in [("1", "committed"), ("2", "unchanged")] {
+        let seq = process.connect().send(&cloudevent(id, &shell_in("default", POD))).number();
+        assert_eq!(process.settled(seq)["reactions"][0]["outcome"], outcome);
+    }
+    assert_eq!(fleet.log().len(), 2);
+}
+
+#[test]
+fn a_dry_run_tells_and_an_apply_reacts_anew() {
+    let fleet = Fleet::tutorial();
+    let mut process = Process::start(&fleet.config("a"), None);
+    process.connect().send(&cloudevent("1", &shell_in("default", POD)));
+    process.settled(1);
+    let replay = |body: Value| process.connect().post_json("/v1/replays", &body);
+
+    let then = replay(json!({"events": [1]})).json();
+    assert_eq!(then["results"][0]["difference"], "same", "{then:#}");
+    assert_eq!(then["results"][0]["now"]["outcome"], "committed");
+    let today = replay(json!({"selection": {"rule": "Terminal shell in container"}, "base": "head"})).json();
+    assert_eq!(today["results"][0]["now"]["outcome"], "unchanged", "{today:#}");
+    assert_eq!(fleet.log().len(), 2, "a dry run commits nothing");
+
+    assert_eq!(replay(json!({})).status, 400);
+    assert_eq!(replay(json!({"events": [9]})).status, 404);
+    assert_eq!(replay(json!({"events": [1], "mod": "apply"})).status, 422);
+
+    let text = fleet.file("apps/alpine.yaml").replace("replicas: 0", "replicas: 3");
+    fleet.person_commits("apps/alpine.yaml", &text);
+    let applied = replay(json!({"events": [1], "mode": "apply"}));
+    assert_eq!(applied.status, 202);
+    let location = applied.header("location").expect("a Location").to_owned();
+    let event = process.settled(1);
+    assert_eq!(event["reactions"].as_array().map(Vec::len), Some(2));
+    let shown = process.connect().get(&location).json();
+    assert_eq!(shown["reactions"][0]["outcome"], "committed", "{shown:#}");
+    assert_eq!(fleet.log().len(), 4);
+}
+
+#[test]
+fn a_rewritten_journal_is_found_out() {
+    let fleet = Fleet::tutorial();
+    let config = fleet.config("a");
+    let mut process = Process::start(&config, None);
+    process.connect().send(&cloudevent("1", &shell_in("default", POD)));
+    process.settled(1);
+    assert_eq!(process.connect().get("/v1/audit").json()["intact"], true);
+    assert_eq!(process.terminate(), Some(0));
+
+    let database = config.with_file_name("a").join("riposte.db");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        use sqlx::Connection;
+        let url = format!("sqlite://{}", database.display());
+        let mut connection = sqlx::SqliteConnection::connect(&url).await.expect("the journal opens");
+        let update = "UPDATE reactions SET reason = 'nothing happened' WHERE id = 1";
+        sqlx::query(update).execute(&mut connection).await.expect("a forger writes");
+    });
+    let process = Process::start(&config, None);
+    let audit = process.connect().get("/v1/audit").json();
+    assert_eq!(audit["intact"], false);
+    assert_eq!(audit["reason"], "outcome 1 was changed");
+}
+
+#[test]
+fn the_description_names_every_path_that_is_served() {
+    let document = serde_json::to_value(riposte::server::openapi()).expect("JSON");
+    let paths: Vec<&String> = document["paths"].as_object().expect("paths").keys().collect();
+    let expected = [
+        "/v1/audit",
+        "/v1/events",
+        "/v1/events/{seq}",
+        "/v1/events/{seq}/raw",
+        "/v1/plugins",
+        "/v1/replays",
+        "/v1/replays/{id}",
+    ];
+    assert_eq!(paths, expected);
+}

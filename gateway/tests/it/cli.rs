@@ -1,0 +1,110 @@
+//! The command line: the demo, the client commands, `check`.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::harness::{Fleet, Process, cloudevent, shell_in};
+
+fn riposte(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_riposte")).args(arguments).output().expect("the program runs")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn the_demo_shows_an_event_become_a_commit() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().display().to_string();
+    let demo = riposte(&["demo", "--once", "--dir", &path]);
+    let shown = stdout(&demo);
+    assert_eq!(demo.status.code(), Some(0), "{shown}{}", stderr(&demo));
+    let changed: Vec<&str> =
+        shown.lines().filter(|line| line.starts_with("    -  ") || line.starts_with("    +  ")).collect();
+    assert_eq!(
+        changed,
+        [
+            "    -  replicas: 3 # two for the load, one to lose",
+            "    +  replicas: 0 # two for the load, one to lose"
+        ],
+        "{shown}"
+    );
+    for part in
+        ["Scale default/alpine-deployment to 0: Terminal shell in container", "Riposte-Journal:", "times "]
+    {
+        assert!(shown.contains(part), "{part} is missing:\n{shown}");
+    }
+    // The same event again is the one already stored: no second commit, and the demo says so.
+    let again = riposte(&["demo", "--once", "--dir", &path]);
+    assert_eq!(again.status.code(), Some(0), "{}{}", stdout(&again), stderr(&again));
+    let repository = git2::Repository::open_bare(dir.path().join("fleet.git")).expect("the repository");
+    let mut walk = repository.revwalk().expect("a walk");
+    walk.push_ref("refs/heads/main").expect("the branch");
+    assert_eq!(walk.count(), 2);
+}
+
+#[test]
+fn the_journal_is_asked_from_the_command_line() {
+    let fleet = Fleet::tutorial();
+    let mut process = Process::start(&fleet.config("a"), None);
+    let body =
+        shell_in("default", "alpine-deployment-77789455d6-m7flp").replace("A shell", "A \\u001b[31mshell");
+    process.connect().send(&cloudevent("1", &body));
+    process.settled(1);
+    let url = format!("http://{}", process.address);
+    let list = riposte(&["events", "list", "--url", &url, "--outcome", "committed"]);
+    assert!(stdout(&list).contains("scale-to-zero=committed"), "{}{}", stdout(&list), stderr(&list));
+    let show = riposte(&["events", "show", "1", "--url", &url]);
+    assert!(stdout(&show).contains("+  replicas: 0"), "{}", stdout(&show));
+    assert!(!stdout(&show).contains('\u{1b}'), "a terminal escape of the event is obeyed");
+    let replay = riposte(&["replay", "1", "--base", "head", "--url", &url]);
+    assert!(
+        stdout(&replay).contains("then committed, now unchanged"),
+        "{}{}",
+        stdout(&replay),
+        stderr(&replay)
+    );
+    let audit = riposte(&["audit", "--url", &url]);
+    assert!(stdout(&audit).contains("is intact: 3 records"), "{}{}", stdout(&audit), stderr(&audit));
+    let missing = riposte(&["events", "show", "9", "--url", &url]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(stderr(&missing).contains("the journal has no event 9"), "{}", stderr(&missing));
+}
+
+#[test]
+fn a_client_without_a_gateway_says_so() {
+    let nobody = riposte(&["events", "list", "--url", "http://127.0.0.1:1"]);
+    assert_eq!(nobody.status.code(), Some(1));
+    assert!(stderr(&nobody).contains("is the gateway up"), "{}", stderr(&nobody));
+}
+
+fn check(config: &Path) -> Output {
+    riposte(&["check", "--config", &config.display().to_string()])
+}
+
+#[test]
+fn check_passes_what_serves_and_names_what_does_not() {
+    let fleet = Fleet::tutorial();
+    let config = fleet.config("a");
+    let good = check(&config);
+    assert_eq!(good.status.code(), Some(0), "{}{}", stdout(&good), stderr(&good));
+    let text = std::fs::read_to_string(&config).expect("the configuration");
+    let table = [
+        ("  listen:", "  listne:", "server.listne: there is no such key; did you mean \"listen\"?"),
+        ("namespaces:", "namespace:", "plugins[0].grants.namespace: there is no such key"),
+        ("mode: enforce", "mode: enforced", "enforced"),
+        ("bundled:scale-to-zero", "bundled:scale-to-ten", "scale-to-ten"),
+        ("rules: [Terminal", "rulez: [Terminal", "rulez"),
+        ("desired.git", "nowhere.git", "repository"),
+    ];
+    for (from, to, expected) in table {
+        let wrong = check(&fleet.beside("wrong.yaml", &text.replacen(from, to, 1)));
+        assert_eq!(wrong.status.code(), Some(1), "{to}: {}", stdout(&wrong));
+        assert!(stdout(&wrong).contains(expected), "{to}: {}", stdout(&wrong));
+    }
+}

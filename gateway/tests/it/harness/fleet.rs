@@ -1,0 +1,78 @@
+//! A desired-state repository and the configurations of gateways that work on it.
+
+use std::path::PathBuf;
+
+use super::git::Bare;
+
+/// The repository of the tutorial, or another one; removed when it is dropped.
+pub(crate) struct Fleet {
+    pub(crate) bare: Bare,
+}
+
+impl Fleet {
+    /// The manifests of the demo.
+    pub(crate) fn tutorial() -> Self {
+        Self::with(&[
+            ("apps/alpine.yaml", include_str!("../../../demo/apps/alpine.yaml")),
+            ("apps/kustomization.yaml", include_str!("../../../demo/apps/kustomization.yaml")),
+            ("apps/shop.yaml", include_str!("../../../demo/apps/shop.yaml")),
+        ])
+    }
+
+    pub(crate) fn with(files: &[(&str, &str)]) -> Self {
+        Self { bare: Bare::new(files) }
+    }
+
+    /// A gateway's configuration: its journal lies in the directory `name` beside it.
+    pub(crate) fn config(&self, name: &str) -> PathBuf {
+        self.config_with(name, "", "enforce")
+    }
+
+    /// The same, with more lines under `server` and a mode for the plugin.
+    pub(crate) fn config_with(&self, name: &str, server: &str, mode: &str) -> PathBuf {
+        let root = self.bare.root.path();
+        let text = format!(
+            "server:\n  listen: 127.0.0.1:0\n{server}\
+             journal:\n  dir: {}\n\
+             repository:\n  url: {}\n\
+             plugins:\n  - name: scale-to-zero\n    source: bundled:scale-to-zero\n    mode: {mode}\n    \
+             grants:\n      kinds: [apps/v1/Deployment]\n      namespaces: [default]\n      \
+             fields: [/spec/replicas]\n    config:\n      rules: [Terminal shell in container]\n",
+            root.join(name).display(),
+            self.bare.file_url(),
+        );
+        self.beside(&format!("{name}.yaml"), &text)
+    }
+
+    /// A file outside of the repository.
+    pub(crate) fn beside(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.bare.root.path().join(name);
+        std::fs::write(&path, content).expect("the file is written");
+        path
+    }
+
+    /// The messages of the branch's commits, newest first.
+    pub(crate) fn log(&self) -> Vec<String> {
+        let log = self.bare.git(&["log", "-z", "--format=%B", "main"]);
+        log.split('\0').filter(|message| !message.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// A file at the branch's head.
+    pub(crate) fn file(&self, path: &str) -> String {
+        self.bare.show(path)
+    }
+
+    /// Somebody else pushes, until it is in.
+    pub(crate) fn person_commits(&self, path: &str, content: &str) {
+        self.bare.commit_elsewhere(path, content);
+    }
+}
+
+/// A Deployment of three replicas in `default`.
+pub(crate) fn deployment(name: &str) -> String {
+    format!(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: {name} # by hand\nspec:\n  replicas: 3\n  \
+         selector:\n    matchLabels:\n      app: {name}\n  template:\n    metadata:\n      labels:\n        \
+         app: {name}\n    spec:\n      containers:\n        - name: main\n          image: alpine\n"
+    )
+}
