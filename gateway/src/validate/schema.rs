@@ -67,7 +67,8 @@ impl Schemas {
             Ok(validator) => validator,
             Err(reason) => return vec![refuse(reason)],
         };
-        let errors = validator.iter_errors(manifest).take(ERRORS_MAX);
+        let manifest = without_nulls(manifest);
+        let errors = validator.iter_errors(&manifest).take(ERRORS_MAX);
         errors.map(|error| refuse(format!("{} {error}", error.instance_path()))).collect()
     }
 
@@ -87,7 +88,20 @@ impl Schemas {
     }
 }
 
-/// The type's schema with every object closed.
+/// The manifest as an API server reads it: a field that is `null`, as `creationTimestamp` often is
+/// in generated files, is a field that is absent.
+fn without_nulls(manifest: &Value) -> Value {
+    match manifest {
+        Value::Object(object) => {
+            let present = object.iter().filter(|(_, value)| !value.is_null());
+            Value::Object(present.map(|(key, value)| (key.clone(), without_nulls(value))).collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(without_nulls).collect()),
+        scalar => scalar.clone(),
+    }
+}
+
+/// The type's schema with every object closed, and nothing but numbers and strings for quantities.
 fn strict<T: JsonSchema>() -> Value {
     let mut schema = SchemaGenerator::default().into_root_schema_for::<T>().to_value();
     close(&mut schema);
@@ -100,6 +114,9 @@ fn close(schema: &mut Value) {
             let has_fields = object.get("properties").is_some_and(|fields| fields.is_object());
             if has_fields && !object.contains_key("additionalProperties") && object.contains_key("type") {
                 object.insert("additionalProperties".to_owned(), json!(false));
+            }
+            if object.get("x-kubernetes-int-or-string") == Some(&json!(true)) {
+                object.insert("type".to_owned(), json!(["number", "string"]));
             }
             object.values_mut().for_each(close);
         }

@@ -5,13 +5,17 @@ mod harness;
 
 mod receive;
 mod server;
+mod record;
 mod sandbox;
+mod validate;
+mod edit;
 mod commit;
 mod git_remote;
 mod github_remote;
 mod api;
 mod cli;
 
+mod pipeline;
 mod concurrency;
 mod crash;
 mod tidy;

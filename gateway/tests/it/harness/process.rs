@@ -25,11 +25,24 @@ impl Process {
     /// Starts it and waits until it listens. `crash_point` is where it shall stand still.
     pub(crate) fn start(config: &Path, crash_point: Option<&str>) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_riposte"));
-        command.args(["--log-format", "json", "serve", "--config"]).arg(config);
-        command.env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         if let Some(point) = crash_point {
             command.env("RIPOSTE_CRASH_POINT", point);
         }
+        Self::spawn(command, config)
+    }
+
+    /// Starts it on a disk that has no room for a file beyond this size.
+    pub(crate) fn start_with_files_up_to(kibibytes: usize, config: &Path) -> Self {
+        let mut command = Command::new("sh");
+        // POSIX counts in units of 512 bytes; without the signal a write fails as on a full disk.
+        let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"", kibibytes * 2);
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_riposte")]);
+        Self::spawn(command, config)
+    }
+
+    fn spawn(mut command: Command, config: &Path) -> Self {
+        command.args(["--log-format", "json", "serve", "--config"]).arg(config);
+        command.env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the gateway starts");
         let stderr = BufReader::new(child.stderr.take().expect("its standard error"));
         let (sender, lines) = channel();

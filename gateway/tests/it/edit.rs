@@ -1,0 +1,282 @@
+//! Changing the text of a manifest: only the lines that must change, whatever its style.
+
+use proptest::prelude::*;
+use riposte::model::patch::Change;
+use riposte::repository::edit::{EditError, edit, patched};
+use serde::Deserialize as _;
+use serde_json::{Value, json};
+
+fn read(text: &str) -> Option<Vec<Value>> {
+    let one = |document| serde_json::to_value(serde_yaml::Value::deserialize(document).ok()?).ok();
+    serde_yaml::Deserializer::from_str(text).map(one).collect()
+}
+
+fn documents(text: &str) -> Vec<Value> {
+    read(text).unwrap_or_else(|| panic!("no YAML: {text}"))
+}
+
+/// Merges into one document of a text.
+fn merged(text: &str, document: usize, patch: &Value) -> Result<String, EditError> {
+    let after = patched(&documents(text)[document], &Change::MergePatch(patch.clone()))?;
+    edit(text, document, &after)
+}
+
+#[test]
+fn only_the_lines_that_must_change_do() {
+    let table: [(&str, &str, usize, Value, &str); 22] = [
+        ("a comment on the line", "a: 3 # three\n", 0, json!({"a": 0}), "a: 0 # three\n"),
+        (
+            "comments and blank lines",
+            "# top\n\na: 3\n\n# end\n",
+            0,
+            json!({"a": 0}),
+            "# top\n\na: 0\n\n# end\n",
+        ),
+        (
+            "line ends of Windows",
+            "a: 3\r\nb:\r\n  c: 1\r\n",
+            0,
+            json!({"b": {"c": 2}}),
+            "a: 3\r\nb:\r\n  c: 2\r\n",
+        ),
+        ("no line end at the end", "b: 1\na: 3", 0, json!({"a": 0}), "b: 1\na: 0"),
+        ("a flow mapping", "a: {b: 3, c: 4} # flow\n", 0, json!({"a": {"b": 0}}), "a: {b: 0, c: 4} # flow\n"),
+        ("quotes of neighbours", "a: 'x'\nb: \"y\"\nc: 1\n", 0, json!({"c": 2}), "a: 'x'\nb: \"y\"\nc: 2\n"),
+        (
+            "a block scalar beside it",
+            "s: |\n  a: 3\n  # no comment\na: 3\n",
+            0,
+            json!({"a": 0}),
+            "s: |\n  a: 3\n  # no comment\na: 0\n",
+        ),
+        (
+            "the second document",
+            "a: 3\n---\na: 3\n---\na: 3\n",
+            1,
+            json!({"a": 0}),
+            "a: 3\n---\na: 0\n---\na: 3\n",
+        ),
+        ("a marker before the first", "---\n# x\na: 3\n", 0, json!({"a": 0}), "---\n# x\na: 0\n"),
+        (
+            "markers with an end",
+            "---\na: 3\n...\n---\nb: 1\n",
+            1,
+            json!({"b": 2}),
+            "---\na: 3\n...\n---\nb: 2\n",
+        ),
+        (
+            "a key at the end",
+            "a:\n  b: 1\n# after\nc: 1\n",
+            0,
+            json!({"a": {"d": 2}}),
+            "a:\n  b: 1\n  d: 2\n# after\nc: 1\n",
+        ),
+        ("a key in an empty mapping", "a: {}\nb: 1\n", 0, json!({"a": {"d": 2}}), "a:\n  d: 2\nb: 1\n"),
+        ("a key that goes", "a: 1\nb: 2 # gone\nc: 3\n", 0, json!({"b": null}), "a: 1\nc: 3\n"),
+        (
+            "a list of its own indent",
+            "l:\n- a: 1\n  b: 2\n- a: 3\n",
+            0,
+            json!({"l": [{"a": 1, "b": 5}, {"a": 3}]}),
+            "l:\n- a: 1\n  b: 5\n- a: 3\n",
+        ),
+        ("an element more", "l:\n  - 1\n  - 2\n", 0, json!({"l": [1, 2, 3]}), "l:\n  - 1\n  - 2\n  - 3\n"),
+        (
+            "an element less",
+            "l:\n  - 1 # one\n  - 2\n  - 3 # three\n",
+            0,
+            json!({"l": [1, 3]}),
+            "l:\n  - 1 # one\n  - 3 # three\n",
+        ),
+        ("a flow list", "l: [1, 2, 3]\n", 0, json!({"l": [1, 9, 3]}), "l: [1, 9, 3]\n"),
+        (
+            "an anchor beside it",
+            "a: &x {b: 1}\nc: *x\nd: 3\n",
+            0,
+            json!({"d": 0}),
+            "a: &x {b: 1}\nc: *x\nd: 0\n",
+        ),
+        (
+            "JSON",
+            "{\n  \"a\": 3,\n  \"b\": \"x\"\n}\n",
+            0,
+            json!({"a": 0}),
+            "{\n  \"a\": 0,\n  \"b\": \"x\"\n}\n",
+        ),
+        ("text beyond ASCII", "ä: 'ö' # ü\na: 3 # €\n", 0, json!({"a": 0}), "ä: 'ö' # ü\na: 0 # €\n"),
+        (
+            "deep nesting",
+            "a:\n    b:\n        c: 3\n",
+            0,
+            json!({"a": {"b": {"c": 0}}}),
+            "a:\n    b:\n        c: 0\n",
+        ),
+        ("nothing", "a: 3\n", 0, json!({"a": 3}), "a: 3\n"),
+    ];
+    for (name, text, document, patch, expected) in table {
+        match merged(text, document, &patch) {
+            Ok(edited) => assert_eq!(edited, expected, "{name}"),
+            Err(error) => panic!("{name}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn strings_that_some_reader_takes_for_something_else_are_quoted() {
+    let words = [
+        "yes",
+        "No",
+        "on",
+        "OFF",
+        "y",
+        "N",
+        "true",
+        "null",
+        "~",
+        "",
+        " ",
+        "1",
+        "1.5",
+        "1_000",
+        "0x10",
+        "0o7",
+        "1e3",
+        "1:30",
+        "2026-01-01",
+        "=",
+        "<<",
+        ".inf",
+        "-",
+        "- a",
+        "a: b",
+        "a #b",
+        "#a",
+        "*a",
+        "&a",
+        "!a",
+        "%a",
+        "@a",
+        "`a",
+        "{a}",
+        "[a]",
+        "'a'",
+        "\"a\"",
+        "a\nb",
+        "a\tb",
+        "a\\b",
+        "\u{1b}[2J",
+        "€",
+        "\u{2028}",
+        "trailing ",
+        "?",
+        "|",
+        ">",
+    ];
+    for word in words {
+        let edited = merged("a: b # kept\nc: 1\n", 0, &json!({ "a": word }))
+            .unwrap_or_else(|error| panic!("{word:?}: {error}"));
+        assert_eq!(documents(&edited)[0]["a"], word, "{edited}");
+        assert!(edited.starts_with("a: \"") && edited.ends_with("# kept\nc: 1\n"), "{word:?}: {edited}");
+    }
+    for word in ["b", "nginx", "alpine-deployment", "registry.example.com/a/b"] {
+        assert_eq!(merged("a: x\n", 0, &json!({ "a": word })).unwrap(), format!("a: {word}\n"));
+    }
+}
+
+#[test]
+fn what_cannot_be_edited_safely_is_refused() {
+    let table = [
+        ("an alias", "a: &x {b: 1}\nc: *x\n", json!({"c": {"b": 2}})),
+        ("a mapping with a merge key", "x: &x {b: 1}\na:\n  <<: *x\n", json!({"a": {"b": 2}})),
+        ("a tag", "a: !custom {b: 1}\n", json!({"a": {"b": 2}})),
+    ];
+    for (name, text, patch) in table {
+        let before = documents(text);
+        // Where it is not refused, the result must be what the patch says and all else as it was.
+        match merged(text, 0, &patch) {
+            Err(EditError::Unsupported(_) | EditError::NotFaithful | EditError::Unreadable(_)) => {}
+            Err(error) => panic!("{name}: {error}"),
+            Ok(edited) => {
+                let after = patched(&before[0], &Change::MergePatch(patch)).unwrap();
+                assert_eq!(documents(&edited)[0], after, "{name}");
+            }
+        }
+    }
+    for (name, text) in [("a key twice", "a: 1\na: 2\n"), ("no YAML", "a: [1\n"), ("a tab", "a:\n\t- b\n")] {
+        let refused = edit(text, 0, &json!({ "a": 3 }));
+        assert!(matches!(refused, Err(EditError::Unreadable(_))), "{name}: {refused:?}");
+    }
+    let deep = format!("a: {}1{}\n", "[".repeat(100_000), "]".repeat(100_000));
+    assert!(
+        matches!(edit(&deep, 0, &json!({ "a": 3 })), Err(EditError::Unreadable(reason)) if reason.contains("64"))
+    );
+    assert!(matches!(edit("a: 1\n", 1, &json!({})), Err(EditError::Unreadable(_))), "no such document");
+}
+
+/// A line of a mapping with what people write around it.
+fn decorated(key: &str, value: &str, comment: &str, blank: bool) -> String {
+    let comment = if comment.is_empty() { String::new() } else { format!(" # {comment}") };
+    format!("{}{key}: {value}{comment}\n", if blank { "\n" } else { "" })
+}
+
+prop_compose! {
+    fn a_line()(
+        value in prop_oneof![
+            Just("1".to_owned()), Just("'single'".to_owned()), Just("\"double\"".to_owned()), Just("plain text".to_owned()),
+            Just("{a: 1, b: [2, 3]}".to_owned()), Just("[a, 'b']".to_owned()), Just("|\n    block\n     # text".to_owned()),
+            Just("\n    deeper: 1\n    # comment\n    other: 'x'".to_owned()), Just("\n  - one\n  - two: 2\n    b: 3".to_owned()),
+        ],
+        comment in "[a-zäö :#'\"-]{0,12}",
+        blank in any::<bool>(),
+    ) -> (String, String, bool) {
+        let comment = if value.contains('\n') { String::new() } else { comment.trim().to_owned() };
+        (value, comment, blank)
+    }
+}
+
+proptest! {
+    #[test]
+    fn outside_of_the_touched_line_every_byte_stays(
+        lines in proptest::collection::vec(a_line(), 1..7),
+        at in 0_usize..7,
+        windows in any::<bool>(),
+        documents_before in 0_usize..3,
+        replicas in 0_u32..100,
+    ) {
+        let at = at.min(lines.len());
+        let mut text = String::new();
+        for _ in 0..documents_before {
+            text.push_str("# another document\nspec:\n  replicas: 7\n---\n");
+        }
+        text.push_str("spec:\n");
+        for (number, (value, comment, blank)) in lines.iter().enumerate() {
+            if number == at {
+                text.push_str("  replicas: 777 # here\n");
+            }
+            text.push_str(&decorated(&format!("  k{number}"), value, comment, *blank));
+        }
+        if at == lines.len() {
+            text.push_str("  replicas: 777 # here\n");
+        }
+        let text = if windows { text.replace('\n', "\r\n") } else { text };
+        let edited = merged(&text, documents_before, &json!({ "spec": { "replicas": replicas } }));
+        let expected = text.replace("replicas: 777", &format!("replicas: {replicas}"));
+        prop_assert_eq!(edited.map_err(|error| TestCaseError::fail(format!("{error} in {text}")))?, expected);
+    }
+
+    #[test]
+    fn an_edit_says_what_the_patch_says_or_is_refused(
+        text in "((a|b|- c|'d'|\\[e, f\\]|\\{g: h\\}|i|# j)(:)?( (1|x|\"y\"|\\||>|&z|\\*z|!t))?\n( {0,4})){1,8}",
+        value in "[ -~]{0,12}",
+    ) {
+        let Some(before) = read(&text) else { return Ok(()) };
+        let Some(Value::Object(object)) = before.first() else { return Ok(()) };
+        let key = object.keys().next().cloned().unwrap_or_else(|| "a".to_owned());
+        let after = patched(&before[0], &Change::MergePatch(json!({ key: value }))).unwrap();
+        if let Ok(edited) = edit(&text, 0, &after) {
+            let mut expected = before.clone();
+            expected[0] = after;
+            prop_assert_eq!(documents(&edited), expected);
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The whole path where something on the other side goes wrong: GitHub, a receiver of Flux, an owner.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::Response;
+use http_body_util::Full;
+use serde_json::{Value, json};
+use tokio::task::block_in_place;
+
+use crate::harness::fleet::deployment;
+use crate::harness::github::{Fault, GitHub, REPOSITORY, TOKEN};
+use crate::harness::http::Server;
+use crate::harness::{Fleet, Process, cloudevent, shell_in};
+
+const POD: &str = "alpine-deployment-77789455d6-m7flp";
+
+/// The configuration `a` with another text after a place in it.
+fn with(fleet: &Fleet, place: &str, more: &str) -> PathBuf {
+    let text = std::fs::read_to_string(fleet.config("a")).unwrap();
+    assert!(text.contains(place));
+    fleet.beside("changed.yaml", &text.replacen(place, &format!("{place}{more}"), 1))
+}
+
+fn on_github(fleet: &Fleet, github: &GitHub) -> PathBuf {
+    let token = fleet.bare.secret("github-token", TOKEN);
+    let more = format!(
+        "  auth: {{ tokenFile: {} }}\n  github: {{ apiUrl: \"{}\", repository: {REPOSITORY} }}\n",
+        token.display(),
+        github.api_url()
+    );
+    with(fleet, "repository:\n", &more)
+}
+
+/// Sends one alert of the pod, and waits for the end of its reaction.
+fn react(process: &mut Process, id: &str, pod: &str) -> Value {
+    let answer = process.connect().send(&cloudevent(id, &shell_in("default", pod)));
+    assert_eq!(answer.status, 202);
+    process.settled(answer.number())["reactions"][0].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_on_github_is_made_once_whatever_becomes_of_the_answer() {
+    let fault = |status, body: &str| Fault::Answer { status, headers: Vec::new(), body: body.to_owned() };
+    let stale = json!({
+        "data": { "createCommitOnBranch": null },
+        "errors": [{ "type": "STALE_DATA", "message": "Expected branch to point to \"0\" but it did not." }],
+    });
+    let table = [
+        ("no fault", None),
+        ("a stale head", Some(fault(200, &stale.to_string()))),
+        ("cut before", Some(Fault::CutBefore)),
+        ("cut after", Some(Fault::CutAfter)),
+        ("500 before", Some(fault(500, "{}"))),
+        ("502 after", Some(Fault::AnswerAfter { status: 502, body: "<html>".to_owned() })),
+        (
+            "limited",
+            Some(Fault::Answer {
+                status: 429,
+                headers: vec![("retry-after", "1".to_owned())],
+                body: "{}".to_owned(),
+            }),
+        ),
+    ];
+    for (name, fault) in table {
+        let fleet = Fleet::tutorial();
+        let github = GitHub::start(&fleet.bare.path()).await;
+        let config = on_github(&fleet, &github);
+        if let Some(fault) = fault {
+            github.next(fault);
+        }
+        let reaction = block_in_place(|| react(&mut Process::start(&config, None), "1", POD));
+        assert_eq!(reaction["outcome"], "committed", "{name}: {reaction:#}");
+        assert_eq!(fleet.log().len(), 2, "{name}");
+        let head = fleet.bare.git(&["rev-parse", "main"]);
+        assert_eq!(reaction["commit"]["sha"].as_str(), Some(head.trim()), "{name}");
+        assert_eq!(
+            reaction["commit"]["message"].as_str().map(str::trim),
+            Some(fleet.log()[0].trim()),
+            "{name}"
+        );
+        assert!(reaction["diff"].as_str().is_some_and(|diff| diff.contains("+  replicas: 0")), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_github_will_never_take_fails_with_its_words() {
+    let fleet = Fleet::tutorial();
+    let github = GitHub::start(&fleet.bare.path()).await;
+    let protected = json!({
+        "data": { "createCommitOnBranch": null },
+        "errors": [{ "type": "BRANCH_PROTECTION_RULE_VIOLATION", "message": "Changes must be made through a pull request." }],
+    });
+    github.next(Fault::Answer { status: 200, headers: Vec::new(), body: protected.to_string() });
+    let config = on_github(&fleet, &github);
+    let reaction = block_in_place(|| react(&mut Process::start(&config, None), "1", POD));
+    assert_eq!(reaction["outcome"], "failed");
+    let reason = reaction["reason"].as_str().unwrap();
+    assert!(reason.contains("protected") && reason.contains("pull request"), "{reason}");
+    assert_eq!(fleet.log().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flux_is_told_of_commits_and_a_receiver_that_hangs_holds_up_nothing() {
+    let fleet = Fleet::with(&[("a.yaml", &deployment("a-a")), ("b.yaml", &deployment("b-b"))]);
+    let (told, mut bodies) = tokio::sync::mpsc::unbounded_channel();
+    let called = Arc::new(Mutex::new(told));
+    let flux = Server::start(move |request: http::Request<Bytes>| {
+        let called = Arc::clone(&called);
+        async move {
+            if request.uri().path() == "/hook/hangs" {
+                std::future::pending::<()>().await;
+            }
+            called.lock().unwrap().send(request.body().clone()).unwrap();
+            Ok(Response::new(Full::default()))
+        }
+    })
+    .await;
+    let hook = |path: &str| format!("  - {{ url: \"{}/hook/{path}\", type: generic }}\n", flux.origin());
+    let config = with(&fleet, "", &format!("notify:\n{}{}", hook("tells"), hook("hangs")));
+    let mut process = block_in_place(|| Process::start(&config, None));
+    for pod in ["a-a-77789455d6-m7flp", "b-b-77789455d6-m7flp"] {
+        // Both commits are made although the first call of the hanging receiver has not ended.
+        let reaction = block_in_place(|| react(&mut process, pod, pod));
+        assert_eq!(reaction["outcome"], "committed", "{reaction:#}");
+    }
+    let body: Value = serde_json::from_slice(&bodies.recv().await.unwrap()).unwrap();
+    let revision = body["revision"].as_str().unwrap();
+    assert!(revision.starts_with("main@sha1:") && revision.len() == 50, "{revision}");
+}
+
+#[test]
+fn each_alert_that_cannot_be_acted_on_says_why() {
+    let daemon = deployment("agent").replace("Deployment", "DaemonSet").replace("  replicas: 3\n", "");
+    let twin = deployment("twin");
+    let files = [("agent.yaml", daemon), ("one/twin.yaml", twin.clone()), ("two/twin.yaml", twin)];
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+    let fleet = Fleet::with(&files);
+    let mut process = Process::start(&fleet.config("a"), None);
+    let table = [
+        ("agent-m7flp", "ignored", "DaemonSet default/agent has no replicas to scale"),
+        ("nobody-77789455d6-m7flp", "ignored", "no object that makes such a pod"),
+        ("twin-77789455d6-m7flp", "refused", "one/twin.yaml"),
+        ("<NA>", "ignored", "names no pod"),
+    ];
+    for (pod, outcome, words) in table {
+        let reaction = react(&mut process, pod, pod);
+        assert_eq!(reaction["outcome"], outcome, "{pod}: {reaction:#}");
+        assert!(reaction["reason"].as_str().unwrap().contains(words), "{pod}: {reaction:#}");
+    }
+    assert_eq!(fleet.log().len(), 1);
+}
+
+#[test]
+fn a_repository_that_is_away_holds_reactions_until_it_is_back() {
+    let fleet = Fleet::tutorial();
+    let mut process = Process::start(&fleet.config("a"), None);
+    let away = fleet.bare.root.path().join("away.git");
+    std::fs::rename(fleet.bare.path(), &away).unwrap();
+    let answer = process.connect().send(&cloudevent("1", &shell_in("default", POD)));
+    assert_eq!(answer.status, 202, "an event is taken all the same");
+    process.wait_for_line(|line| line.contains("the desired state cannot be read"));
+    let metrics = String::from_utf8(process.connect().get("/metrics").body).unwrap();
+    assert!(metrics.contains("riposte_repository_reachable 0"), "{metrics}");
+    std::fs::rename(&away, fleet.bare.path()).unwrap();
+    let event = process.settled(1);
+    assert_eq!(event["reactions"][0]["outcome"], "committed");
+}
+
+#[test]
+fn metrics_count_what_happened() {
+    let fleet = Fleet::tutorial();
+    let mut process = Process::start(&fleet.config("a"), None);
+    react(&mut process, "1", POD);
+    react(&mut process, "2", POD);
+    process.connect().send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    let metrics = String::from_utf8(process.connect().get("/metrics").body).unwrap();
+    for line in [
+        "riposte_events_recorded_total 2",
+        "riposte_ingest_requests_total{status=\"202\",kind=\"accepted\"} 2",
+        "riposte_ingest_requests_total{status=\"415\",kind=\"unknown-format\"} 1",
+        "riposte_reactions_settled_total{plugin=\"scale-to-zero\",outcome=\"committed\"} 1",
+        "riposte_reactions_settled_total{plugin=\"scale-to-zero\",outcome=\"unchanged\"} 1",
+        "riposte_settle_seconds_count 2",
+        "riposte_repository_reachable 1",
+        "# EOF",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} is missing in\n{metrics}");
+    }
+}
