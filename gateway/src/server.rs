@@ -1,9 +1,11 @@
 //! The HTTP server: connections, their limits, and the way out.
 //!
 //! hyper leaves to the program what makes a server safe on a hostile network: permits for
-//! connections, time limits for headers and bodies, the checks of `Host` and `Transfer-Encoding`.
+//! connections, time limits for all of a connection's life, the checks of `Host` and
+//! `Transfer-Encoding`.
 //! What a route answers is `api`'s and `server/ingest`'s business.
 
+mod connection;
 mod ingest;
 mod routes;
 
@@ -12,14 +14,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 
 use crate::pipeline::Pipeline;
 use crate::receive::Tokens;
@@ -72,7 +71,8 @@ impl Default for Config {
 pub struct Limits {
     /// The largest request body, in bytes.
     pub body_bytes_max: usize,
-    /// The longest time for a request's headers, in milliseconds.
+    /// The longest time for a request's headers, and that a connection stays open without a request,
+    /// in milliseconds.
     pub header_read_ms: u64,
     /// The longest time for a request's body, in milliseconds.
     pub body_read_ms: u64,
@@ -132,13 +132,11 @@ pub async fn serve(listener: TcpListener, app: App, mut shutdown: Shutdown) {
     let limits = app.limits.clone();
     let permits = Arc::new(Semaphore::new(limits.connections_max));
     let router = routes::router(app);
-    let graceful = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
     loop {
-        // The permit comes first: a connection beyond the limit waits in the kernel's queue.
-        let permit = Arc::clone(&permits).acquire_owned().await;
-        let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+        let (permit, stream) = tokio::select! {
+            accepted = accept(&listener, &permits) => match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(error = %error, "a connection could not be accepted");
                     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -147,40 +145,22 @@ pub async fn serve(listener: TcpListener, app: App, mut shutdown: Shutdown) {
             },
             () = shutdown.wait() => break,
         };
-        let builder = connection_builder(&limits);
-        let service = TowerToHyperService::new(router.clone());
-        let watcher = graceful.watcher();
-        tokio::spawn(async move {
+        let served = connection::serve(stream, router.clone(), limits.clone(), shutdown.clone());
+        connections.spawn(async move {
             let _permit = permit;
-            serve_connection(builder, stream, service, watcher).await;
+            served.await;
         });
+        while connections.try_join_next().is_some() {}
     }
-    let drained = tokio::time::timeout(Duration::from_millis(limits.drain_ms), graceful.shutdown()).await;
-    if drained.is_err() {
-        tracing::warn!(drain_ms = limits.drain_ms, "requests were still open at the end of the drain time");
-    }
+    connections.join_all().await;
 }
 
-fn connection_builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_millis(limits.header_read_ms))
-        .half_close(true);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
-    builder
-}
-
-async fn serve_connection(
-    builder: auto::Builder<TokioExecutor>,
-    stream: TcpStream,
-    service: TowerToHyperService<axum::Router>,
-    watcher: hyper_util::server::graceful::Watcher,
-) {
-    let _no_delay_is_a_hint = stream.set_nodelay(true).is_err();
-    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-    if let Err(error) = watcher.watch(connection).await {
-        tracing::debug!(error = %error, "a connection ended with an error");
-    }
+/// The permit comes first: a connection beyond the limit waits in the kernel's queue.
+async fn accept(
+    listener: &TcpListener,
+    permits: &Arc<Semaphore>,
+) -> std::io::Result<(OwnedSemaphorePermit, TcpStream)> {
+    let permit = Arc::clone(permits).acquire_owned().await.map_err(std::io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    Ok((permit, stream))
 }
