@@ -6,7 +6,9 @@
 
 pub mod config;
 pub mod snapshot;
+mod yaml;
 mod index;
+mod kustomize;
 mod owner;
 pub mod edit;
 mod files;
@@ -52,6 +54,9 @@ pub struct FoundCommit {
     pub diff: String,
 }
 
+/// How many left out files of one commit are logged.
+const SKIPPED_LOGGED_MAX: usize = 20;
+
 /// The newest snapshot: what it has read is not read again for the next one.
 type Newest = Option<Arc<Snapshot>>;
 
@@ -65,16 +70,24 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// Checks the configuration, opens the clone under the data directory (makes it, makes it anew if
-    /// it is damaged) and fetches.
+    /// Checks the configuration; opens no connection, and makes the clone under the data directory
+    /// only when it is needed.
+    ///
+    /// # Errors
+    /// When the configuration is wrong.
+    pub fn new(config: &Config, data_dir: &Path) -> Result<Self, RepositoryError> {
+        let remote = config.clone().check()?;
+        let github = remote.github.clone().map(|github| GitHub::new(github, &remote)).transpose()?;
+        let clone = Arc::new(GitClone::new(remote, data_dir));
+        Ok(Self { clone, newest: Arc::default(), github: github.map(Arc::new) })
+    }
+
+    /// The same, and fetches (makes the clone, makes it anew if it is damaged).
     ///
     /// # Errors
     /// When the configuration is wrong or the repository cannot be read.
     pub async fn open(config: &Config, data_dir: &Path) -> Result<Self, RepositoryError> {
-        let remote = config.clone().check()?;
-        let github = remote.github.clone().map(|github| GitHub::new(github, &remote)).transpose()?;
-        let clone = Arc::new(GitClone::new(remote, data_dir));
-        let repository = Self { clone, newest: Arc::default(), github: github.map(Arc::new) };
+        let repository = Self::new(config, data_dir)?;
         repository.head().await?;
         Ok(repository)
     }
@@ -204,5 +217,23 @@ fn snapshot_of(
         }
         other => other?,
     };
-    Ok(Arc::new(Snapshot::build(commit.clone(), files, newest)))
+    let snapshot = Snapshot::build(commit.clone(), files, clone.remote.limits.file_bytes_max, newest);
+    log_skipped(&snapshot, newest);
+    Ok(Arc::new(snapshot))
+}
+
+/// Files that are left out are told once, not with every commit.
+fn log_skipped(snapshot: &Snapshot, newest: Option<&Snapshot>) {
+    let known = newest.map(Snapshot::skipped).unwrap_or_default();
+    let new: Vec<_> = snapshot.skipped().iter().filter(|file| !known.contains(file)).collect();
+    for (path, reason) in new.iter().take(SKIPPED_LOGGED_MAX) {
+        tracing::warn!(file.path = path, reason, "the objects of a file cannot be looked up nor changed");
+    }
+    if new.len() > SKIPPED_LOGGED_MAX {
+        tracing::warn!(
+            files = new.len(),
+            logged = SKIPPED_LOGGED_MAX,
+            "more files are left out; `riposte check` lists them"
+        );
+    }
 }

@@ -26,8 +26,6 @@ use crate::repository::{FileChange, Located, Snapshot};
 
 /// The annotation by which a manifest protects itself.
 const PROTECT: &str = "/metadata/annotations/riposte.dev~1protect";
-/// The largest manifest file that is written, in bytes.
-const FILE_BYTES_MAX: usize = 1 << 20;
 
 /// What no plugin may do, whatever its grants.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -107,6 +105,10 @@ pub fn validate(
         let before = manifests.get(&patch.target).unwrap_or(&located.manifest).clone();
         let text = texts.get(&located.path).map(String::as_str).or_else(|| snapshot.text(&located.path));
         match apply(patch, located, &before, text.unwrap_or_default(), grants, schemas) {
+            Ok((_, text)) if text.len() > snapshot.file_bytes_max() => {
+                let (path, file_bytes_max) = (located.path.clone(), snapshot.file_bytes_max());
+                refusals.push(Refusal::TooLarge { path, file_bytes_max });
+            }
             Ok((after, text)) => {
                 manifests.insert(patch.target.clone(), after);
                 texts.insert(located.path.clone(), text);
@@ -182,9 +184,6 @@ fn apply(
         return Err(reasons);
     }
     let text = edit(text, located.document, &after).map_err(edit_refused)?;
-    if text.len() > FILE_BYTES_MAX {
-        return Err(vec![Refusal::TooLarge { path: located.path.clone(), file_bytes_max: FILE_BYTES_MAX }]);
-    }
     Ok((after, text))
 }
 

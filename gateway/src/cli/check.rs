@@ -42,6 +42,21 @@ impl<W: Write> Findings<'_, W> {
         }
         Ok(())
     }
+
+    async fn repository(&mut self, repository: &Repository) -> Result<(), CommandError> {
+        self.note("repository", repository.check().await.map_err(|error| chain(&error)))?;
+        // What stands in the way of reading it has been said.
+        let Ok(snapshot) = repository.snapshot_at_head().await else { return Ok(()) };
+        let objects = snapshot.objects();
+        self.note::<String>(
+            "manifests",
+            Ok(format!("{objects} objects in {} files", snapshot.files().count())),
+        )?;
+        for (path, reason) in snapshot.skipped() {
+            writeln!(self.out, "note   manifests: {path} is left out: {reason}")?;
+        }
+        Ok(())
+    }
 }
 
 impl Check {
@@ -82,11 +97,10 @@ impl Check {
         }
         if !self.offline {
             let dir = tempfile::tempdir()?;
-            let found = match Repository::open(&config.repository, dir.path()).await {
-                Ok(repository) => repository.check().await.map_err(|error| chain(&error)),
-                Err(error) => Err(chain(&error)),
-            };
-            findings.note("repository", found)?;
+            match Repository::new(&config.repository, dir.path()) {
+                Ok(repository) => findings.repository(&repository).await?,
+                Err(error) => findings.note("repository", Err(chain(&error)))?,
+            }
         }
         match findings.wrong {
             0 => Ok(()),

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use serde_json::{Map, Value};
 use yaml_edit::{Document, Mapping, Sequence, YamlFile};
 
-use super::index::documents;
+use super::yaml::documents;
 use crate::model::patch::Change;
 
 /// A text that cannot be changed as wished.

@@ -9,6 +9,7 @@ use git2::{FileMode, Oid};
 
 use super::config::Limits;
 use super::git::{GitClone, oid_of};
+use super::kustomize::is_kustomization;
 use super::remote_error::RepositoryError;
 use super::snapshot::{Snapshot, SourceFile};
 use crate::model::manifest::CommitSha;
@@ -22,7 +23,7 @@ struct Entry {
     blob: Oid,
 }
 
-/// Every `*.yaml`, `*.yml` and `*.json` under the configured folder, in the order of their paths.
+/// Every `*.yaml`, `*.yml`, `*.json` and `Kustomization` under the configured folder, in the order of their paths.
 /// A file that `newest` holds unchanged is not read again.
 pub(super) fn read(
     clone: &GitClone,
@@ -133,5 +134,5 @@ pub(super) fn is_file(mode: i32) -> bool {
 }
 
 fn is_manifest(name: &str) -> bool {
-    [".yaml", ".yml", ".json"].iter().any(|end| name.ends_with(end))
+    [".yaml", ".yml", ".json"].iter().any(|end| name.ends_with(end)) || is_kustomization(name)
 }

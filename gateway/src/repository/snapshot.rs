@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::index::{self, Entry};
+use super::kustomize::Kustomizations;
 use super::owner;
 use crate::model::manifest::{CommitSha, ObjectRef};
 
@@ -60,6 +61,7 @@ pub enum OwnerLookupError {
 #[derive(Debug)]
 pub struct Snapshot {
     commit: CommitSha,
+    file_bytes_max: usize,
     files: BTreeMap<String, SourceFile>,
     objects: BTreeMap<ObjectRef, Vec<Located>>,
     /// What each blob holds, for the snapshot after this one.
@@ -69,7 +71,12 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// Indexes the files of a commit; what `previous` has read is not parsed again.
-    pub(super) fn build(commit: CommitSha, files: Vec<SourceFile>, previous: Option<&Self>) -> Self {
+    pub(super) fn build(
+        commit: CommitSha,
+        files: Vec<SourceFile>,
+        file_bytes_max: usize,
+        previous: Option<&Self>,
+    ) -> Self {
         let mut read = HashMap::with_capacity(files.len());
         let indexed: Vec<(SourceFile, Arc<index::File>)> = files
             .into_iter()
@@ -80,25 +87,27 @@ impl Snapshot {
                 (file, entries)
             })
             .collect();
-        let namespaces = index::kustomize_namespaces(&indexed);
+        let kustomizations = Kustomizations::read(&indexed);
         let (objects, skipped) = (BTreeMap::new(), Vec::new());
-        let mut snapshot = Self { commit, files: BTreeMap::new(), objects, read, skipped };
+        let mut snapshot = Self { commit, file_bytes_max, files: BTreeMap::new(), objects, read, skipped };
         for (file, entries) in indexed {
-            match entries.as_ref() {
-                Ok(entries) => snapshot.add(&file, entries, &namespaces),
-                Err(reason) => snapshot.skipped.push((file.path.clone(), reason.clone())),
+            let namespace = kustomizations.namespace_of(&file.path);
+            match (entries.as_ref(), namespace) {
+                (Ok(entries), Ok(namespace)) => snapshot.add(&file, entries, namespace),
+                (Err(reason), _) => snapshot.skipped.push((file.path.clone(), reason.clone())),
+                (_, Err(reason)) => snapshot.skipped.push((file.path.clone(), reason)),
             }
             snapshot.files.insert(file.path.clone(), file);
         }
         snapshot
     }
 
-    fn add(&mut self, file: &SourceFile, entries: &[Entry], namespaces: &BTreeMap<String, String>) {
-        for entry in entries {
+    fn add(&mut self, file: &SourceFile, entries: &[Entry], namespace: Option<&str>) {
+        for entry in entries.iter().filter(|entry| !entry.name.is_empty()) {
             let target = ObjectRef {
                 api_version: entry.api_version.clone(),
                 kind: entry.kind.clone(),
-                namespace: index::effective_namespace(entry, &file.path, namespaces),
+                namespace: index::effective_namespace(entry, namespace),
                 name: entry.name.clone(),
             };
             let located = Located {
@@ -114,6 +123,12 @@ impl Snapshot {
     #[must_use]
     pub fn commit(&self) -> &CommitSha {
         &self.commit
+    }
+
+    /// The largest file that may be written, in bytes: a larger one could not be read again.
+    #[must_use]
+    pub fn file_bytes_max(&self) -> usize {
+        self.file_bytes_max
     }
 
     /// Where an object stands.
@@ -185,5 +200,11 @@ impl Snapshot {
     #[must_use]
     pub fn skipped(&self) -> &[(String, String)] {
         &self.skipped
+    }
+
+    /// How many objects it has.
+    #[must_use]
+    pub fn objects(&self) -> usize {
+        self.objects.values().map(Vec::len).sum()
     }
 }
