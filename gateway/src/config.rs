@@ -96,12 +96,39 @@ impl Config {
     /// # Errors
     /// What is wrong with it, a line each.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let document: serde_json::Value = serde_yaml::from_str(text).map_err(|error| error.to_string())?;
+        // By way of YAML's own value: only that one refuses a key that is given twice.
+        let document: serde_yaml::Value = serde_yaml::from_str(text).map_err(|error| error.to_string())?;
+        let document = serde_json::to_value(document).map_err(|error| error.to_string())?;
         let unknown = unknown::unknown_keys(&document, &Self::schema());
         if !unknown.is_empty() {
             return Err(unknown.join("\n"));
         }
-        serde_path_to_error::deserialize(document).map_err(|error| error.to_string())
+        let config: Self = serde_path_to_error::deserialize(document).map_err(|error| error.to_string())?;
+        let zeros = config.zeros();
+        if zeros.is_empty() { Ok(config) } else { Err(zeros.join("\n")) }
+    }
+
+    /// A line for every limit that would let nothing through.
+    fn zeros(&self) -> Vec<String> {
+        let (server, repository) = (&self.server.limits, &self.repository.limits);
+        let limits = [
+            ("server.limits.bodyBytesMax", server.body_bytes_max as u64),
+            ("server.limits.headerReadMs", server.header_read_ms),
+            ("server.limits.bodyReadMs", server.body_read_ms),
+            ("server.limits.connectionsMax", server.connections_max as u64),
+            ("server.limits.admissionsMax", server.admissions_max as u64),
+            ("journal.queueWritesMax", self.journal.queue_writes_max as u64),
+            ("repository.limits.fileBytesMax", repository.file_bytes_max as u64),
+            ("repository.limits.filesMax", repository.files_max as u64),
+            ("repository.limits.totalBytesMax", repository.total_bytes_max as u64),
+            ("repository.limits.commitBytesMax", repository.commit_bytes_max as u64),
+            ("repository.limits.walkCommitsMax", repository.walk_commits_max as u64),
+            ("repository.limits.fetchMs", u64::from(repository.fetch_ms)),
+            ("repository.limits.fetchTotalMs", u64::from(repository.fetch_total_ms)),
+            ("repository.limits.fetchBytesMax", repository.fetch_bytes_max as u64),
+        ];
+        let zeros = limits.into_iter().filter(|(_, limit)| *limit == 0);
+        zeros.map(|(name, _)| format!("{name} is 0, which lets nothing through; 1 is the least")).collect()
     }
 
     /// The document's JSON Schema, which the chart repeats.

@@ -13,7 +13,7 @@ use crate::commit::Notifier;
 use crate::commit::notify::NotifyError;
 use crate::config::{Config, ConfigError};
 use crate::dispatch::{self, Catalog, Engine};
-use crate::pipeline::{Limits, Pipeline, Wake};
+use crate::pipeline::{Hold, Limits, Pipeline, Wake};
 use crate::receive;
 use crate::record::{Journal, RecordError};
 use crate::repository::{Repository, RepositoryError};
@@ -33,7 +33,7 @@ pub enum StartError {
     #[error("the journal cannot be opened")]
     Journal(#[from] RecordError),
     /// The desired-state repository.
-    #[error("the desired-state repository cannot be opened")]
+    #[error("the desired-state repository cannot be used")]
     Repository(#[from] RepositoryError),
     /// The WebAssembly engine.
     #[error("the WebAssembly engine cannot be made")]
@@ -81,7 +81,8 @@ impl Gateway {
             .local_addr()
             .map_err(|source| StartError::Listen { address: config.server.listen, source })?;
         let (journal, journal_task) = Journal::open(&config.journal).await?;
-        let repository = Repository::open(&config.repository, &config.journal.dir).await?;
+        // A repository that is away is no reason to take no events: reactions wait for it.
+        let repository = Repository::new(&config.repository, &config.journal.dir)?;
         let body_bytes_max = config.server.limits.body_bytes_max;
         let pipeline = Arc::new(Pipeline {
             journal,
@@ -95,6 +96,7 @@ impl Gateway {
             metrics: Arc::new(Metrics::new()),
             receive_limits: receive::Limits { body_bytes_max, ..receive::Limits::default() },
             limits: Limits::default(),
+            hold: Hold::default(),
             wake: Wake::default(),
         });
         let (trigger, shutdown) = shutdown::channel();

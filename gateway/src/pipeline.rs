@@ -6,6 +6,7 @@
 
 mod commit;
 mod decide;
+mod hold;
 mod preview;
 mod process;
 
@@ -15,6 +16,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use tokio::sync::{Notify, watch};
 
+pub use hold::Hold;
 pub use preview::Preview;
 
 use crate::commit::Notifier;
@@ -26,6 +28,9 @@ use crate::record::{Admission, Journal, RecordError};
 use crate::repository::Repository;
 use crate::telemetry::{Metrics, StatusLabel};
 use crate::validate::{Guardrails, Schemas};
+
+/// Why a proposal comes to no commit although nothing is wrong.
+const UNCHANGED: &str = "the desired state already is as proposed";
 
 /// How often, how many and how long.
 #[derive(Debug, Clone)]
@@ -82,6 +87,8 @@ pub struct Pipeline {
     pub receive_limits: receive::Limits,
     /// Limits of processing.
     pub limits: Limits,
+    /// On while the desired state cannot be read.
+    pub hold: Hold,
     /// Rung when there may be new work.
     pub wake: Wake,
 }

@@ -152,7 +152,7 @@ pub fn decode(headers: &HeaderMap, body: Bytes, limits: &Limits) -> Result<Recei
         _ if headers.contains_key("ce-specversion") => {
             (ContentMode::Binary, vec![binary::event(headers, media_type, body.clone(), limits)?])
         }
-        _ => (ContentMode::Falco, vec![falco::event(headers, &essence, &body)?]),
+        _ => (ContentMode::Falco, vec![falco::event(headers, &essence, &body, limits)?]),
     };
     let events = parts.into_iter().enumerate().map(|(index, parts)| ReceivedEvent::new(parts, index));
     let events = events.collect::<Result<_, _>>()?;

@@ -36,6 +36,8 @@ pub enum Difference {
     Changed,
     /// Another decision from the same inputs: not to be trusted.
     Nondeterministic,
+    /// There was a decision then, and the plugin comes to none today.
+    Failed,
 }
 
 /// One event for one plugin, then and now.
@@ -95,6 +97,10 @@ fn difference(then: Option<&ReactionView>, now: Option<&Preview>) -> Difference 
         let same_end = then.outcome.as_deref() == Some(now.outcome.as_str());
         return if same_end { Difference::Same } else { Difference::New };
     };
+    // A failure (a time-out, say) is no decision: it says nothing about the one of then.
+    if now.decision.is_none() {
+        return Difference::Failed;
+    }
     let same_inputs = then.plugin_digest.as_deref() == Some(&now.plugin_digest)
         && then.config_digest.as_deref() == Some(&now.config_digest)
         && then.base_commit.as_deref() == Some(now.base.as_str());

@@ -15,11 +15,14 @@ use crate::record::RecordError;
 use crate::shutdown::Shutdown;
 
 const POLL_MS: u64 = 500;
+/// How often the repository is looked at when no event comes.
+const LOOK_MS: u64 = 60_000;
 
 /// Runs the loops until shutdown; each finishes the round it is in.
 pub async fn run(pipeline: Arc<Pipeline>, shutdown: Shutdown) {
     let mut loops = JoinSet::new();
     let telling = tokio::spawn(tell_flux(Arc::clone(&pipeline), shutdown.clone()));
+    let looking = tokio::spawn(look_at_repository(Arc::clone(&pipeline), shutdown.clone()));
     let (events, reactions, proposals) =
         (Arc::clone(&pipeline), Arc::clone(&pipeline), Arc::clone(&pipeline));
     let stop = shutdown.clone();
@@ -34,12 +37,24 @@ pub async fn run(pipeline: Arc<Pipeline>, shutdown: Shutdown) {
         repeat("commit", &proposals.wake.proposals, shutdown, || proposals.commit_due()).await;
     });
     loops.join_all().await;
+    looking.abort();
     // The last round may have made a commit that nobody was told of.
     if let Ok(mut newest) = telling.await
         && newest.has_changed().unwrap_or_default()
         && let Some(sha) = take(&mut newest)
     {
         pipeline.tell_flux(&sha).await;
+    }
+}
+
+/// Keeps the metrics true, and the clone fresh, while no event comes.
+async fn look_at_repository(pipeline: Arc<Pipeline>, mut shutdown: Shutdown) {
+    while !shutdown.is_ending() {
+        pipeline.look_at_repository().await;
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(LOOK_MS)) => {}
+            () = shutdown.wait() => {}
+        }
     }
 }
 

@@ -344,7 +344,7 @@ pub(super) async fn show(
     State(app): State<App>,
     seq: Result<Path<i64>, PathRejection>,
 ) -> Result<Json<EventView>, Problem> {
-    let seq = number(seq)?;
+    let seq = number("seq", seq)?;
     let detail = app.pipeline.journal.detail(seq).await?.ok_or_else(|| Problem::missing("event", seq))?;
     Ok(Json(detail.into()))
 }
@@ -357,7 +357,7 @@ pub(super) async fn raw(
     State(app): State<App>,
     seq: Result<Path<i64>, PathRejection>,
 ) -> Result<Response, Problem> {
-    let seq = number(seq)?;
+    let seq = number("seq", seq)?;
     let stored = app.pipeline.journal.raw(seq).await?.ok_or_else(|| Problem::missing("event", seq))?;
     let content_type = stored.content_type.and_then(|text| HeaderValue::try_from(text).ok());
     let mut response = stored.body.into_response();
@@ -374,7 +374,7 @@ pub(super) async fn raw(
 }
 
 /// The number in a path.
-pub(super) fn number(path: Result<Path<i64>, PathRejection>) -> Result<i64, Problem> {
+pub(super) fn number(name: &str, path: Result<Path<i64>, PathRejection>) -> Result<i64, Problem> {
     path.map(|Path(number)| number)
-        .map_err(|_| Problem::parameter("seq", "the last part of the path is a whole number"))
+        .map_err(|_| Problem::parameter(name, format!("{{{name}}} of the path is a whole number")))
 }

@@ -193,6 +193,10 @@ async fn select(app: &App, request: &ReplayRequest) -> Result<Vec<EventDetail>, 
     if request.events.is_empty() && request.selection == Selection::default() {
         return Err(Problem::parameter("selection", "name the events, by number or by a filter"));
     }
+    if usize::try_from(REPLAY_EVENTS_MAX).is_ok_and(|most| request.events.len() > most) {
+        let detail = format!("a replay takes {REPLAY_EVENTS_MAX} events; ask for the others in another one");
+        return Err(Problem::parameter("events", detail));
+    }
     let (mut filter, _) = request.selection.filter()?;
     filter.seqs.clone_from(&request.events);
     let rows = app.pipeline.journal.events(&filter, REPLAY_EVENTS_MAX + 1).await?;
@@ -218,7 +222,7 @@ pub(super) async fn show(
     State(app): State<App>,
     id: Result<Path<i64>, PathRejection>,
 ) -> Result<Json<ReplayView>, Problem> {
-    let id = number(id)?;
+    let id = number("id", id)?;
     let row = app.pipeline.journal.stored_replay(id).await?.ok_or_else(|| Problem::missing("replay", id))?;
     Ok(Json(row.into()))
 }

@@ -51,6 +51,9 @@ impl Replay {
         let answer = self.connection.ask(Method::POST, "/v1/replays", Some(&request)).await?;
         if self.apply {
             let location = answer.location.unwrap_or_default();
+            if self.json {
+                return print_json(out, &json!({ "location": location }));
+            }
             writeln!(out, "the reactions are made; see {location}")?;
             return Ok(());
         }

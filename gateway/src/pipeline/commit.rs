@@ -4,7 +4,7 @@
 //! have arrived without its answer. A moved head is met by applying the patches to the new content.
 
 use super::decide::ended;
-use super::{Pipeline, chain};
+use super::{Pipeline, UNCHANGED, chain};
 use crate::clock;
 use crate::commit::{self, CommitFailure, Message, Parts, reaction_trailer};
 use crate::crash_point::CrashPoint;
@@ -36,6 +36,11 @@ impl Pipeline {
     /// One attempt to commit a proposal.
     pub(super) async fn commit(&self, reaction: &DueReaction) -> Result<(), RecordError> {
         let proposal = self.journal.proposal(reaction).await?;
+        if reaction.attempts >= self.limits.attempts_max {
+            // The process ended in the last one.
+            let detail = format!("none of {} attempts came to an end", reaction.attempts);
+            return self.give_up(&proposal, detail).await;
+        }
         let Some(event) = self.journal.event(reaction.event_seq).await? else {
             return Err(RecordError::Damaged(format!("event {} is missing", reaction.event_seq)));
         };
@@ -49,16 +54,9 @@ impl Pipeline {
             Err(error) => self.attempt_failed(&error),
         };
         match attempted {
-            Attempted::Settled(settlement) => {
-                let committed = settlement.commit.as_ref().map(|commit| commit.sha.clone());
-                self.settle(reaction, settlement).await?;
-                if committed.is_some() {
-                    self.newest_commit.send_replace(committed);
-                }
-                Ok(())
-            }
+            Attempted::Settled(settlement) => self.settle_and_tell(reaction, settlement).await,
             Attempted::Postponed { detail, .. } if attempt >= self.limits.attempts_max => {
-                self.settle(reaction, ended(OutcomeKind::Exhausted, detail)).await
+                self.give_up(&proposal, detail).await
             }
             Attempted::Postponed { after_ms, detail } => {
                 tracing::warn!(reaction.id = reaction.id, attempt, detail, "a commit is tried again later");
@@ -68,17 +66,47 @@ impl Pipeline {
         }
     }
 
+    async fn settle_and_tell(
+        &self,
+        reaction: &DueReaction,
+        settlement: Settlement,
+    ) -> Result<(), RecordError> {
+        let committed = settlement.commit.as_ref().map(|commit| commit.sha.clone());
+        self.settle(reaction, settlement).await?;
+        if committed.is_some() {
+            self.newest_commit.send_replace(committed);
+        }
+        Ok(())
+    }
+
+    /// Ends a reaction that had all its attempts. The last one may have made the commit all the same.
+    async fn give_up(&self, proposal: &Proposal, detail: String) -> Result<(), RecordError> {
+        let settlement = match self.find_commit(proposal).await {
+            Ok(Some(found)) => found_again(found),
+            Ok(None) => ended(OutcomeKind::Exhausted, detail),
+            Err(error) => {
+                let looked = chain(&error);
+                let reason = format!("{detail}; whether a commit was made could not be looked up: {looked}");
+                ended(OutcomeKind::Exhausted, reason)
+            }
+        };
+        self.settle_and_tell(proposal.reaction(), settlement).await
+    }
+
+    /// The commit that an earlier attempt has made.
+    async fn find_commit(&self, proposal: &Proposal) -> Result<Option<FoundCommit>, RepositoryError> {
+        let trailer = reaction_trailer(self.journal.name(), proposal.reaction().id);
+        self.reached(self.repository.find_commit_with(&trailer, proposal.base()).await)
+    }
+
     async fn try_commit(
         &self,
         proposal: &Proposal,
         event: &RecordedEvent,
         may_have_committed: bool,
     ) -> Result<Attempted, AttemptError> {
-        if may_have_committed {
-            let trailer = reaction_trailer(self.journal.name(), proposal.reaction().id);
-            if let Some(found) = self.repository.find_commit_with(&trailer, proposal.base()).await? {
-                return Ok(Attempted::Settled(found_again(found)));
-            }
+        if may_have_committed && let Some(found) = self.find_commit(proposal).await? {
+            return Ok(Attempted::Settled(found_again(found)));
         }
         for _race in 0..self.limits.races_max {
             let change = match self.validate(proposal).await? {
@@ -110,7 +138,7 @@ impl Pipeline {
             let reason = format!("plugin {} is no longer configured", reaction.plugin);
             return Ok(Err(ended(OutcomeKind::Failed, reason)));
         };
-        let snapshot = self.repository.snapshot_at_head().await?;
+        let snapshot = self.reached(self.repository.snapshot_at_head().await)?;
         let validated = validate::validate(
             proposal.changes(),
             plugin.grants(),
@@ -120,10 +148,7 @@ impl Pipeline {
         );
         Ok(match validated {
             Err(refusals) => Err(ended(OutcomeKind::Refused, refusals.to_string())),
-            Ok(Validated::Unchanged) => {
-                let reason = "the desired state already is as proposed".to_owned();
-                Err(ended(OutcomeKind::Unchanged, reason))
-            }
+            Ok(Validated::Unchanged) => Err(ended(OutcomeKind::Unchanged, UNCHANGED.to_owned())),
             Ok(Validated::Change(change)) if reaction.mode == Mode::Observe => Err(Settlement {
                 outcome: OutcomeKind::Observed,
                 reason: format!("would commit: {}", proposal.changes().reason),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Pipeline;
+use super::{Pipeline, UNCHANGED};
 use crate::model::manifest::CommitSha;
 use crate::model::outcome::OutcomeKind;
 use crate::model::patch::Decision;
@@ -74,7 +74,10 @@ impl Pipeline {
                         preview.outcome = OutcomeKind::Refused;
                         preview.reason = refusals.to_string();
                     }
-                    Ok(Validated::Unchanged) => preview.outcome = OutcomeKind::Unchanged,
+                    Ok(Validated::Unchanged) => {
+                        preview.outcome = OutcomeKind::Unchanged;
+                        UNCHANGED.clone_into(&mut preview.reason);
+                    }
                     Ok(Validated::Change(change)) => {
                         let enforced = plugin.mode() == Mode::Enforce;
                         preview.outcome =

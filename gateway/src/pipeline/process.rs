@@ -16,6 +16,7 @@ use crate::crash_point::CrashPoint;
 use crate::model::manifest::CommitSha;
 use crate::model::outcome::OutcomeKind;
 use crate::record::{DueReaction, RecordError, RecordedEvent, Route, Settlement, Stage};
+use crate::repository::RepositoryError;
 use crate::telemetry::{FailureLabel, OutcomeLabel};
 
 impl Pipeline {
@@ -52,19 +53,19 @@ impl Pipeline {
     /// When the journal does not answer.
     pub async fn decide_due(self: &Arc<Self>) -> Result<usize, RecordError> {
         let due = self.journal.due(Stage::Dispatch, self.limits.round_reactions_max).await?;
-        if due.is_empty() {
+        if due.is_empty() || self.hold.is_on() {
             return Ok(0);
         }
-        let snapshot = match self.repository.snapshot_at_head().await {
+        let snapshot = match self.reached(self.repository.snapshot_at_head().await) {
             Ok(snapshot) => snapshot,
             Err(error) => {
-                self.metrics.repository_reachable.set(0);
-                let detail = chain(&error);
-                tracing::warn!(error = %detail, reactions = due.len(), "reactions wait: the desired state cannot be read");
+                let wait = self.hold.after(&error);
+                let (detail, wait_ms) = (chain(&error), wait.as_millis());
+                tracing::warn!(error = %detail, reactions = due.len(), wait_ms, "reactions wait: the desired state cannot be read");
                 return Ok(0);
             }
         };
-        self.metrics.repository_reachable.set(1);
+        self.hold.end();
         let running = Arc::new(Semaphore::new(self.limits.plugins_running_max));
         let mut tasks = JoinSet::new();
         let taken = due.len();
@@ -80,6 +81,19 @@ impl Pipeline {
         let ended = tasks.join_all().await;
         self.wake.proposals.notify_one();
         ended.into_iter().collect::<Result<(), _>>().map(|()| taken)
+    }
+
+    /// Fetches, so that the metrics tell of a repository that is away before an event needs it.
+    pub async fn look_at_repository(&self) {
+        if let Err(error) = self.reached(self.repository.head().await) {
+            tracing::warn!(error = %chain(&error), "the desired state cannot be read; events are taken all the same");
+        }
+    }
+
+    /// Notes for the metrics whether the repository answered.
+    pub(super) fn reached<T>(&self, answer: Result<T, RepositoryError>) -> Result<T, RepositoryError> {
+        self.metrics.repository_reachable.set(i64::from(answer.is_ok()));
+        answer
     }
 
     /// Commits the proposals that are due, one after the other.

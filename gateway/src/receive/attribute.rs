@@ -74,6 +74,11 @@ fn check_name(name: &str) -> Result<(), Rejection> {
     Ok(())
 }
 
+/// Whether a text that the sender did not mean as an attribute may become one.
+pub(super) fn may_be(value: &str, limits: &Limits) -> bool {
+    !value.is_empty() && check_text("", value, limits).is_ok()
+}
+
 fn check_text(name: &str, value: &str, limits: &Limits) -> Result<(), Rejection> {
     if value.len() > limits.attribute_bytes_max {
         let reason = format!("is longer than {} bytes", limits.attribute_bytes_max);

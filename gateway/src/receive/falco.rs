@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::{Rejection, hex};
+use super::{Limits, Rejection, attribute, hex};
 use crate::model::event::{EventParts, EventSummary};
 
 const EVENT_TYPE: &str = "falco.rule.output.v1";
@@ -85,8 +85,14 @@ fn title_case(priority: &str) -> String {
     known.map_or_else(|| priority.to_owned(), |known| (*known).to_owned())
 }
 
-/// A request without an envelope: a Falco object becomes an event with a stable id.
-pub(super) fn event(headers: &HeaderMap, essence: &str, body: &Bytes) -> Result<EventParts, Rejection> {
+/// A request without an envelope: a Falco object becomes an event with a stable id. What cannot be an
+/// attribute (too long, or with control characters) stays in the data alone: no alert is lost to it.
+pub(super) fn event(
+    headers: &HeaderMap,
+    essence: &str,
+    body: &Bytes,
+    limits: &Limits,
+) -> Result<EventParts, Rejection> {
     let from_falco = headers
         .get(header::USER_AGENT)
         .and_then(|agent| agent.to_str().ok())
@@ -114,7 +120,7 @@ pub(super) fn event(headers: &HeaderMap, essence: &str, body: &Bytes) -> Result<
             "is missing: a request without an envelope must be a Falco alert",
         ));
     };
-    let id = match payload.uuid.clone().filter(|uuid| !uuid.is_empty()) {
+    let id = match payload.uuid.clone().filter(|uuid| attribute::may_be(uuid, limits)) {
         Some(uuid) => uuid,
         None => hex(&Sha256::digest(body)),
     };
@@ -128,7 +134,7 @@ pub(super) fn event(headers: &HeaderMap, essence: &str, body: &Bytes) -> Result<
     let extensions: BTreeMap<String, String> = named
         .into_iter()
         .filter_map(|(name, value)| {
-            value.filter(|value| !value.is_empty()).map(|value| (name.to_owned(), value))
+            value.filter(|value| attribute::may_be(value, limits)).map(|value| (name.to_owned(), value))
         })
         .collect();
     Ok(EventParts {

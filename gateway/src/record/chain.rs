@@ -95,7 +95,7 @@ impl Journal {
     }
 
     /// Computes the chain anew from the records. `Ok(Err(…))` names the first link that does not
-    /// fit; a row that was changed, removed or put in between shows here.
+    /// fit; a row that was changed, removed or put in shows here.
     ///
     /// # Errors
     /// When the journal does not answer.
@@ -130,8 +130,37 @@ impl Journal {
             previous = head.to_vec();
             expected = ChainHead { position, head: hex(&head) };
         }
-        Ok(Ok(expected))
+        let unlinked = first_unlinked(&mut connection).await?;
+        let position = expected.position;
+        Ok(unlinked.map_or(Ok(expected), |reason| Err(ChainBreak { position, reason })))
     }
+}
+
+/// A record that no link speaks of: it was put in beside the gateway.
+async fn first_unlinked(connection: &mut SqliteConnection) -> Result<Option<String>, RecordError> {
+    const RECORDS: [(&str, &str); 3] = [
+        (
+            "event",
+            "SELECT min(seq) FROM events WHERE seq NOT IN (SELECT subject FROM chain WHERE kind = 'event')",
+        ),
+        (
+            "decision",
+            "SELECT min(id) FROM reactions WHERE decision IS NOT NULL \
+             AND id NOT IN (SELECT subject FROM chain WHERE kind = 'decision')",
+        ),
+        (
+            "outcome",
+            "SELECT min(id) FROM reactions WHERE outcome IS NOT NULL \
+             AND id NOT IN (SELECT subject FROM chain WHERE kind = 'outcome')",
+        ),
+    ];
+    for (kind, sql) in RECORDS {
+        let subject: Option<i64> = sqlx::query_scalar(sql).fetch_one(&mut *connection).await?;
+        if let Some(subject) = subject {
+            return Ok(Some(format!("{kind} {subject} has no link")));
+        }
+    }
+    Ok(None)
 }
 
 async fn record_digest(

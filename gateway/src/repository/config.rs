@@ -27,7 +27,7 @@ pub struct Config {
     /// Credentials; none for a repository that is open or local.
     #[serde(default)]
     pub auth: Option<Auth>,
-    /// Commit through GitHub's API, which signs the commits. Assumed for a URL on github.com.
+    /// Commit through GitHub's API, which signs the commits. Assumed for an `https://` URL on github.com.
     #[serde(default)]
     pub github: Option<GitHubConfig>,
     /// Author and committer of plain Git commits. GitHub's API names the owner of the token instead.
@@ -99,6 +99,10 @@ pub struct Limits {
     pub walk_commits_max: usize,
     /// The longest wait for a server's next bytes, and for one call of an API, in milliseconds.
     pub fetch_ms: u32,
+    /// The longest time for a whole fetch, in milliseconds.
+    pub fetch_total_ms: u32,
+    /// The most that one fetch may bring, in bytes. The first one brings the branch's whole history.
+    pub fetch_bytes_max: usize,
 }
 
 impl Default for Limits {
@@ -106,10 +110,12 @@ impl Default for Limits {
         Self {
             file_bytes_max: 1024 * 1024,
             files_max: 50_000,
-            total_bytes_max: 256 * 1024 * 1024,
+            total_bytes_max: 64 * 1024 * 1024,
             commit_bytes_max: 8 * 1024 * 1024,
             walk_commits_max: 10_000,
             fetch_ms: 30_000,
+            fetch_total_ms: 600_000,
+            fetch_bytes_max: 1024 * 1024 * 1024,
         }
     }
 }
@@ -156,7 +162,8 @@ impl Config {
         }
         let github = match self.github {
             Some(github) => Some(github.check()?),
-            None if url.host_str() == Some("github.com") => Some(github_of(&url)?),
+            // With an SSH key GitHub is a Git server like any other: its API takes tokens only.
+            None if url.host_str() == Some("github.com") && url.scheme() != "ssh" => Some(github_of(&url)?),
             None => None,
         };
         if github.is_some() && !matches!(access, Access::Token { .. }) {

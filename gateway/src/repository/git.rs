@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Once;
 
 use git2::{
@@ -15,6 +16,7 @@ use super::FoundCommit;
 use super::config::{Access, Remote, read_secret};
 use super::known_hosts;
 use super::remote_error::RepositoryError;
+use crate::clock;
 use crate::model::manifest::CommitSha;
 
 /// Our own name for the branch's commit, outside of everything that a fetch could overwrite.
@@ -91,8 +93,16 @@ impl GitClone {
         if !known {
             let refspec = format!("+{}:{HEAD_REF}", self.branch_ref());
             let mut options = FetchOptions::new();
-            options.remote_callbacks(self.callbacks()?).download_tags(git2::AutotagOption::None);
-            connection.remote().fetch(&[refspec], Some(&mut options), None).map_err(failed)?;
+            let over = Rc::new(Cell::new(None));
+            let callbacks = self.within_limits(self.callbacks()?, Rc::clone(&over));
+            options.remote_callbacks(callbacks).download_tags(git2::AutotagOption::None);
+            connection.remote().fetch(&[refspec], Some(&mut options), None).map_err(|source| {
+                let what = || format!("a fetch from {url}");
+                over.take().map_or_else(
+                    || failed(source),
+                    |(limit, max)| RepositoryError::TooLarge { what: what(), limit, max },
+                )
+            })?;
         } else {
             clone
                 .reference(HEAD_REF, listed, true, "seen on the remote")
@@ -183,6 +193,27 @@ impl GitClone {
             }
         }
         Ok(callbacks)
+    }
+
+    /// Ends a fetch that would fill the disk or never end, and says which limit did.
+    fn within_limits(
+        &self,
+        mut callbacks: RemoteCallbacks<'static>,
+        over: Rc<Cell<Option<(&'static str, usize)>>>,
+    ) -> RemoteCallbacks<'static> {
+        let (bytes_max, total_ms) = (self.remote.limits.fetch_bytes_max, self.remote.limits.fetch_total_ms);
+        let begun_us = clock::now_us();
+        callbacks.transfer_progress(move |progress| {
+            let ms = usize::try_from((clock::now_us() - begun_us) / 1_000).unwrap_or_default();
+            let exceeded = [
+                ("fetchBytesMax", progress.received_bytes(), bytes_max),
+                ("fetchTotalMs", ms, usize::try_from(total_ms).unwrap_or(usize::MAX)),
+            ];
+            let exceeded = exceeded.into_iter().find(|(_, is, max)| is > max);
+            over.set(exceeded.map(|(limit, _, max)| (limit, max)));
+            exceeded.is_none()
+        });
+        callbacks
     }
 
     /// Where a `file://` remote lies; `None` for one on a server.
