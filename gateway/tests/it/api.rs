@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Fleet, Process, cloudevent, shell_in};
+use crate::harness::guest::{core_module, module, write};
+use crate::harness::{Fleet, Process, cloudevent, execute, shell_in};
 
 const POD: &str = "alpine-deployment-77789455d6-m7flp";
 
@@ -144,19 +145,50 @@ fn a_rewritten_journal_is_found_out() {
     assert_eq!(process.connect().get("/v1/audit").json()["intact"], true);
     assert_eq!(process.terminate(), Some(0));
 
-    let database = config.with_file_name("a").join("riposte.db");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
-        use sqlx::Connection;
-        let url = format!("sqlite://{}", database.display());
-        let mut connection = sqlx::SqliteConnection::connect(&url).await.expect("the journal opens");
-        let update = "UPDATE reactions SET reason = 'nothing happened' WHERE id = 1";
-        sqlx::query(update).execute(&mut connection).await.expect("a forger writes");
-    });
+    let table = [
+        ("UPDATE reactions SET reason = reason || '!' WHERE id = 1", "outcome 1 was changed"),
+        ("UPDATE reactions SET reason = rtrim(reason, '!') WHERE id = 1", ""),
+        (
+            "INSERT INTO reactions (event_seq, plugin, mode, state, outcome, reason, created_us, due_us, settled_us) \
+             VALUES (1, 'forged', 'observe', 'settled', 'ignored', 'nothing to see', 1, 1, 1)",
+            "outcome 2 has no link",
+        ),
+        ("DELETE FROM chain WHERE position = 2", "the link after 1 is missing"),
+    ];
+    for (forged, found) in table {
+        execute(&config.with_file_name("a"), forged);
+        let process = Process::start(&config, None);
+        let audit = process.connect().get("/v1/audit").json();
+        assert_eq!(audit["intact"], found.is_empty(), "{forged}: {audit}");
+        assert_eq!(audit["reason"].as_str().unwrap_or_default(), found, "{forged}");
+        assert_eq!(process.terminate(), Some(0));
+    }
+}
+
+#[test]
+fn a_plugin_that_fails_today_is_not_called_nondeterministic() {
+    let fleet = Fleet::tutorial();
+    let guest = |body: &str| write(fleet.bare.root.path(), "guest", &core_module(&module(body, "")));
+    let path = guest("(i32.const 128)");
+    let text = std::fs::read_to_string(fleet.config("a")).expect("the configuration");
+    let plugins =
+        format!("plugins: [{{ name: guest, source: \"file:{}\", mode: observe }}]\n", path.display());
+    let config =
+        fleet.beside("guest.yaml", &(text.split("plugins:").next().expect("a start").to_owned() + &plugins));
+    // The guest subscribes to "any".
+    let event = b"POST / HTTP/1.1\r\nHost: a\r\nce-specversion: 1.0\r\nce-id: 1\r\nce-source: /s\r\nce-type: any\r\n\r\n";
+    let mut process = Process::start(&config, None);
+    assert_eq!(process.connect().send(event).status, 202);
+    assert_eq!(process.settled(1)["reactions"][0]["outcome"], "ignored");
+    assert_eq!(process.terminate(), Some(0));
+    guest("unreachable");
     let process = Process::start(&config, None);
-    let audit = process.connect().get("/v1/audit").json();
-    assert_eq!(audit["intact"], false);
-    assert_eq!(audit["reason"], "outcome 1 was changed");
+    let replay = process.connect().post_json("/v1/replays", &json!({"events": [1]})).json();
+    let result = &replay["results"][0];
+    assert_eq!(result["difference"], "failed", "{result:#}");
+    assert!(result["now"]["reason"].as_str().is_some_and(|reason| reason.starts_with("trap")), "{result:#}");
+    let many: Vec<i64> = (1..=501).collect();
+    assert_eq!(process.connect().post_json("/v1/replays", &json!({ "events": many })).status, 400);
 }
 
 #[test]

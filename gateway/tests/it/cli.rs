@@ -101,6 +101,8 @@ fn check_passes_what_serves_and_names_what_does_not() {
         ("bundled:scale-to-zero", "bundled:scale-to-ten", "scale-to-ten"),
         ("rules: [Terminal", "rulez: [Terminal", "rulez"),
         ("desired.git", "nowhere.git", "repository"),
+        ("  listen: 127.0.0.1:0", "  listen: 127.0.0.1:0\n  listen: 127.0.0.1:1", "duplicate"),
+        ("journal:", "journal:\n  queueWritesMax: 0", "journal.queueWritesMax is 0"),
     ];
     for (from, to, expected) in table {
         let wrong = check(&fleet.beside("wrong.yaml", &text.replacen(from, to, 1)));

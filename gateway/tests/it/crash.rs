@@ -3,7 +3,7 @@
 
 use riposte::crash_point::CrashPoint;
 
-use crate::harness::{Fleet, Process, cloudevent, shell_in};
+use crate::harness::{Fleet, Process, cloudevent, execute, shell_in};
 
 const POD: &str = "alpine-deployment-77789455d6-m7flp";
 
@@ -43,6 +43,36 @@ fn killed_at(point: CrashPoint) {
     let audit = second.connect().get("/v1/audit").json();
     assert_eq!(audit["intact"], true, "{point:?}: {audit}");
     assert_eq!(second.terminate(), Some(0), "{point:?}");
+}
+
+/// Killed at a point in what is then made its last attempt; how the reaction ends after the start.
+fn killed_in_the_last_attempt(point: CrashPoint) -> (Fleet, serde_json::Value) {
+    let fleet = Fleet::tutorial();
+    let config = fleet.config("a");
+    let mut first = Process::start(&config, Some(&point.name()));
+    assert_eq!(first.connect().send(&cloudevent("one", &shell_in("default", POD))).status, 202);
+    first.wait_for_line(|line| line.contains("crash point reached"));
+    first.kill();
+    execute(&config.with_file_name("a"), "UPDATE reactions SET attempts = 30");
+    let mut second = Process::start(&config, None);
+    let reaction = second.settled(1)["reactions"][0].clone();
+    (fleet, reaction)
+}
+
+#[test]
+fn what_kills_the_process_every_time_is_exhausted() {
+    for point in [CrashPoint::Dispatching, CrashPoint::Committing] {
+        let (fleet, reaction) = killed_in_the_last_attempt(point);
+        assert_eq!(reaction["outcome"], "exhausted", "{point:?}: {reaction:#}");
+        assert_eq!(fleet.log().len(), 1);
+    }
+}
+
+#[test]
+fn a_commit_of_the_last_attempt_is_not_called_exhausted() {
+    let (fleet, reaction) = killed_in_the_last_attempt(CrashPoint::Committed);
+    assert_eq!(reaction["outcome"], "committed", "{reaction:#}");
+    assert_eq!(fleet.log().len(), 2);
 }
 
 macro_rules! at_each_point {

@@ -82,6 +82,15 @@ async fn every_limit_is_named_when_it_is_exceeded() {
             other => panic!("{name}: {other:?}"),
         }
     }
+    for (name, max) in [("fetchBytesMax", 1)] {
+        let data = tempdir().unwrap();
+        let config = config(json!({ "url": bare.file_url(), "limits": { name: max } }));
+        let refused = Repository::open(&config, data.path()).await;
+        assert!(
+            matches!(refused, Err(RepositoryError::TooLarge { limit, .. }) if limit == name),
+            "{refused:?}"
+        );
+    }
     let data = tempdir().unwrap();
     let config = config(json!({ "url": bare.file_url(), "limits": { "commitBytesMax": 3 } }));
     let repository = Repository::open(&config, data.path()).await.unwrap();
@@ -111,6 +120,9 @@ async fn a_wrong_configuration_is_refused_with_what_is_right() {
         assert!(error.to_string().contains(expected), "{input}: {error}");
         assert!(!error.to_string().contains("t0ken"), "{error}");
     }
+    let keys = json!({ "sshKeyFile": "/k", "knownHostsFile": "/h" });
+    let ssh = config(json!({ "url": "ssh://git@github.com/owner/name", "auth": keys }));
+    assert!(Repository::new(&ssh, tempdir().unwrap().path()).is_ok(), "a Git server like any other");
     let unknown =
         serde_json::from_value::<riposte::repository::Config>(json!({ "url": "file:///x", "brunch": "a" }));
     assert!(unknown.unwrap_err().to_string().contains("brunch"));

@@ -39,3 +39,15 @@ pub(crate) fn cloudevent(id: &str, body: &str) -> Vec<u8> {
     )
     .into_bytes()
 }
+
+/// Changes a journal beside the gateway, which must not run.
+pub(crate) fn execute(data_dir: &Path, sql: &'static str) {
+    use sqlx::Connection;
+    let url = format!("sqlite://{}", data_dir.join("riposte.db").display());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let mut connection = sqlx::SqliteConnection::connect(&url).await.expect("the journal opens");
+        sqlx::query(sql).execute(&mut connection).await.expect("the journal is changed");
+        connection.close().await.expect("the journal closes");
+    });
+}

@@ -169,6 +169,19 @@ fn a_repository_that_is_away_holds_reactions_until_it_is_back() {
 }
 
 #[test]
+fn the_gateway_starts_and_takes_events_while_the_repository_is_away() {
+    let fleet = Fleet::tutorial();
+    let away = fleet.bare.root.path().join("away.git");
+    std::fs::rename(fleet.bare.path(), &away).unwrap();
+    let mut process = Process::start(&fleet.config("a"), None);
+    process.wait_for_line(|line| line.contains("events are taken all the same"));
+    assert_eq!(process.connect().send(&cloudevent("1", &shell_in("default", POD))).status, 202);
+    assert_eq!(process.connect().get("/readyz").status, 200);
+    std::fs::rename(&away, fleet.bare.path()).unwrap();
+    assert_eq!(process.settled(1)["reactions"][0]["outcome"], "committed");
+}
+
+#[test]
 fn metrics_count_what_happened() {
     let fleet = Fleet::tutorial();
     let mut process = Process::start(&fleet.config("a"), None);

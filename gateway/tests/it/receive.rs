@@ -246,6 +246,19 @@ fn an_alert_without_an_envelope_gets_one_with_a_stable_id() {
 }
 
 #[test]
+fn an_alert_with_values_that_no_attribute_may_have_is_taken_without_them() {
+    let long = "x".repeat(70_000);
+    let body = format!(
+        r#"{{"uuid":"a\u0007b","rule":"r","hostname":"{long}","priority":"Notice","source":"sys\u0000call"}}"#
+    );
+    let event = falco(b"", b"application/json", body.as_bytes()).unwrap();
+    assert_eq!(event.event().id().len(), 64, "the digest stands in for the id");
+    let extensions = event.event().extensions();
+    let names: Vec<&str> = extensions.keys().map(String::as_str).collect();
+    assert_eq!(names, ["priority", "rule"]);
+}
+
+#[test]
 fn what_is_no_alert_is_refused_with_what_to_do() {
     type Row<'a> = (&'a [u8], &'a [u8], &'a [u8], u16, &'a str);
     let table: [Row<'_>; 5] = [

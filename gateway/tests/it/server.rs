@@ -143,6 +143,48 @@ fn a_slow_body_is_ended_by_the_gateway() {
 }
 
 #[test]
+fn a_connection_without_a_request_is_ended_whatever_it_speaks() {
+    let fleet = Fleet::tutorial();
+    let limits = "  limits: { headerReadMs: 100, drainMs: 100 }\n";
+    let process = Process::start(&fleet.config_with("a", limits, "enforce"), None);
+    let settings = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00";
+    let http2 = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], settings].concat();
+    let table: [(&str, &[u8]); 5] = [
+        ("nothing", b""),
+        ("a part of a request line", b"PO"),
+        ("a part of HTTP/2's preface", b"PRI * HT"),
+        ("headers without an end", b"POST / HTTP/1.1\r\nHost: a\r\n"),
+        ("HTTP/2 without a stream", &http2),
+    ];
+    for (name, bytes) in table {
+        let mut connection = process.connect();
+        connection.write(bytes);
+        let said = connection.rest();
+        assert!(
+            said.is_empty() || name.contains("HTTP/2") || said.starts_with(b"HTTP/1.1 408"),
+            "{name}: {said:?}"
+        );
+    }
+    let mut kept = process.connect();
+    assert_eq!(kept.get("/healthz").status, 200);
+    assert!(kept.rest().is_empty(), "idle between requests");
+}
+
+#[test]
+fn the_gateway_ends_although_every_connection_is_taken() {
+    let fleet = Fleet::tutorial();
+    let limits = "  limits: { connectionsMax: 1, headerReadMs: 60000, drainMs: 100 }\n";
+    let process = Process::start(&fleet.config_with("a", limits, "enforce"), None);
+    let mut holding = process.connect();
+    assert_eq!(holding.get("/healthz").status, 200);
+    holding.write(b"GET /healthz HTTP/1.1\r\n");
+    let mut waiting = process.connect();
+    waiting.write(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(process.terminate(), Some(0));
+    assert!(holding.rest().is_empty() && waiting.rest().is_empty());
+}
+
+#[test]
 fn a_sender_that_closes_its_half_still_gets_its_answer() {
     let (_fleet, process) = start();
     let mut connection = process.connect();

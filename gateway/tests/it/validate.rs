@@ -56,6 +56,44 @@ fn check(snapshot: &Snapshot, grants: &Grants, patches: Vec<Patch>) -> Result<Va
     validate(&changes(patches), grants, &Guardrails::default(), &Schemas::kubernetes(), snapshot)
 }
 
+#[tokio::test]
+async fn kustomizations_decide_which_namespace_is_touched() {
+    let web = deployment("web");
+    let snapshot = snapshot(&[
+        ("a/web.yaml", &web),
+        ("a/kustomization.yaml", "namespace: shop\nresources: [web.yaml]\n"),
+        ("kustomization.yaml", "namespace: kube-system\nresources: [a]\n"),
+        ("patched/web.yaml", &deployment("api")),
+        (
+            "patched/patch.yaml",
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: api}\nspec: {replicas: 2}\n",
+        ),
+        ("patched/kustomization.yaml", "resources: [web.yaml]\npatches: [{path: patch.yaml}]\n"),
+    ])
+    .await;
+    let zero = |namespace: &str, name: &str| {
+        let target = object("Deployment", Some(namespace), name);
+        check(&snapshot, &everything(), vec![merge(target, json!({ "spec": { "replicas": 0 } }))])
+    };
+    assert_eq!(kinds(&zero("kube-system", "web")), ["protected"]);
+    assert_eq!(kinds(&zero("shop", "web")), ["unknown-object"]);
+    assert_eq!(kinds(&zero("default", "web")), ["unknown-object"]);
+    assert_eq!(kinds(&zero("default", "api")), [""; 0], "its patch is not taken for a second object");
+    assert_eq!(snapshot.skipped().len(), 1, "{:?}", snapshot.skipped());
+}
+
+#[tokio::test]
+async fn a_file_never_grows_beyond_what_can_be_read_again() {
+    let web = deployment("web");
+    let fleet = Fleet::with(&[("web.yaml", &web)]);
+    let limits = json!({ "fileBytesMax": web.len() + 10 });
+    let config = config(json!({ "url": fleet.bare.file_url(), "limits": limits }));
+    let data = fleet.bare.root.path().join("data");
+    let snapshot = Repository::open(&config, &data).await.unwrap().snapshot_at_head().await.unwrap();
+    let patch = json!({ "metadata": { "labels": { "much": "too much" } } });
+    assert_eq!(kinds(&check(&snapshot, &everything(), vec![merge(self::web(), patch)])), ["too-large"]);
+}
+
 /// The kinds of refusal, in their order.
 fn kinds(result: &Result<Validated, Refusals>) -> Vec<&'static str> {
     match result {

@@ -92,6 +92,15 @@ impl Connection {
         Some(answer)
     }
 
+    /// All that comes until the other side ends the connection.
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        match self.stream.read_to_end(&mut bytes) {
+            Err(error) if error.kind() != std::io::ErrorKind::ConnectionReset => panic!("not ended: {error}"),
+            _ => bytes,
+        }
+    }
+
     fn chunks(&mut self, body: &mut Vec<u8>) {
         loop {
             let size = self.line().expect("a chunk");
