@@ -8,6 +8,7 @@ mod server;
 mod record;
 mod sandbox;
 mod validate;
+mod documents;
 mod edit;
 mod commit;
 mod git_remote;

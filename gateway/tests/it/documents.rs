@@ -1,0 +1,98 @@
+//! The documents and the chart say what the program takes.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use riposte::config::Config;
+use serde_json::Value;
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").to_owned()
+}
+
+fn files(folder: &str, end: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(workspace().join(folder)).expect("a folder");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths.filter(|path| path.to_string_lossy().ends_with(end)).collect()
+}
+
+fn yaml(path: &Path) -> Value {
+    serde_yaml::from_str(&fs::read_to_string(path).expect("a file")).expect("YAML")
+}
+
+#[test]
+fn every_configuration_in_the_documents_is_one() {
+    let mut documents = files("docs", ".md");
+    documents.push(workspace().join("README.md"));
+    let mut found = 0;
+    for path in documents {
+        let text = fs::read_to_string(&path).expect("a document");
+        for block in text.split("```yaml\n# riposte.yaml\n").skip(1) {
+            let block = block.split("```").next().expect("an end");
+            found += 1;
+            if let Err(wrong) = Config::parse(block) {
+                panic!("{}: {wrong}\n{block}", path.display());
+            }
+        }
+    }
+    assert!(found >= 5, "{found}");
+}
+
+/// What helm makes of the chart's own values and a user's.
+fn merge(into: &mut Value, from: &Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (key, value) in from {
+                merge(into.entry(key.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (into, from) => from.clone_into(into),
+    }
+}
+
+#[test]
+fn every_configuration_of_the_chart_is_one() {
+    let defaults = yaml(&workspace().join("charts/riposte/values.yaml"));
+    let values = files("charts/riposte/ci", "-values.yaml");
+    assert!(values.len() >= 5, "{values:?}");
+    for path in values {
+        let mut merged = defaults["config"].clone();
+        merge(&mut merged, &yaml(&path)["config"]);
+        if let Err(wrong) = Config::parse(&merged.to_string()) {
+            panic!("{}: {wrong}", path.display());
+        }
+    }
+}
+
+/// Every key of a schema's objects, with the keys above it; of the filters, which hold filters, none.
+fn keys(schema: &Value, root: &Value, at: &str, found: &mut BTreeSet<String>) {
+    if let Some(pointer) = schema["$ref"].as_str().and_then(|reference| reference.strip_prefix('#')) {
+        return keys(root.pointer(pointer).expect("a definition"), root, at, found);
+    }
+    for choice in schema["anyOf"].as_array().into_iter().flatten() {
+        keys(choice, root, at, found);
+    }
+    if schema["items"].is_object() {
+        keys(&schema["items"], root, &format!("{at}[]"), found);
+    }
+    for (key, below) in schema["properties"].as_object().into_iter().flatten() {
+        let here = format!("{at}.{key}");
+        found.insert(here.clone());
+        if key != "subscriptions" {
+            keys(below, root, &here, found);
+        }
+    }
+}
+
+#[test]
+fn the_chart_knows_every_key_of_the_configuration() {
+    let chart = fs::read(workspace().join("charts/riposte/values.schema.json")).expect("the chart's schema");
+    let chart: Value = serde_json::from_slice(&chart).expect("JSON");
+    let (mut known, mut expected) = (BTreeSet::new(), BTreeSet::new());
+    keys(&chart["properties"]["config"], &chart, "config", &mut known);
+    let own = Config::schema();
+    keys(&own, &own, "config", &mut expected);
+    assert!(expected.len() > 40, "{expected:?}");
+    assert_eq!(known, expected);
+}
