@@ -96,9 +96,10 @@ class Backend(http.server.BaseHTTPRequestHandler):
 
 def start_https(root: pathlib.Path) -> int:
     key, certificate = root / "tls.key", root / "tls.crt"
+    # One address is in it, so that ours is compared with it and found wrong.
     run(
         "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost",
-        "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate,
+        "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.2", "-keyout", key, "-out", certificate,
     )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
@@ -174,7 +175,7 @@ def event_becomes_commit(config: pathlib.Path, bare: pathlib.Path, environment: 
         assert gateway.wait() == 0, gateway.returncode
     shown = run("git", "-C", bare, "show", "--format=%s", "-U0", "main")
     assert shown.startswith("Scale default/alpine-deployment to 0: Terminal shell in container\n"), shown
-    changed = [line for line in shown.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")]
+    changed = [line for line in shown.splitlines() if line[:1] in ("+", "-") and line[:3] not in ("+++", "---")]
     assert len(changed) == 2 and changed[1].startswith("+  replicas: 0"), changed
     assert run("git", "-C", bare, "rev-list", "--count", "main").strip() == "2"
 
