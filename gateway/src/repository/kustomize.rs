@@ -152,7 +152,8 @@ mod tests {
 
     #[test]
     fn the_outermost_namespace_holds() {
-        let table: [(&[(&str, &str)], Result<Option<&str>, &str>); 9] = [
+        type Row<'a> = (&'a [(&'a str, &'a str)], Result<Option<&'a str>, &'a str>);
+        let table: [Row<'_>; 9] = [
             (&[], Ok(None)),
             (&[("a/kustomization.yaml", "kind: Kustomization\nresources: [b/w.yaml]\n")], Ok(None)),
             (&[("a/b/kustomization.yaml", "namespace: in\nresources: [./w.yaml]\n")], Ok(Some("in"))),

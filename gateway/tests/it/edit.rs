@@ -21,9 +21,21 @@ fn merged(text: &str, document: usize, patch: &Value) -> Result<String, EditErro
     edit(text, document, &after)
 }
 
+/// What it is about, the text, the document, the patch, the text afterwards.
+type Row = (&'static str, &'static str, usize, Value, &'static str);
+
+fn check(table: &[Row]) {
+    for (name, text, document, patch, expected) in table {
+        match merged(text, *document, patch) {
+            Ok(edited) => assert_eq!(edited, *expected, "{name}"),
+            Err(error) => panic!("{name}: {error}"),
+        }
+    }
+}
+
 #[test]
 fn only_the_lines_that_must_change_do() {
-    let table: [(&str, &str, usize, Value, &str); 22] = [
+    check(&[
         ("a comment on the line", "a: 3 # three\n", 0, json!({"a": 0}), "a: 0 # three\n"),
         (
             "comments and blank lines",
@@ -64,6 +76,12 @@ fn only_the_lines_that_must_change_do() {
             json!({"b": 2}),
             "---\na: 3\n...\n---\nb: 2\n",
         ),
+    ]);
+}
+
+#[test]
+fn keys_and_elements_come_and_go_in_the_style_of_the_file() {
+    check(&[
         (
             "a key at the end",
             "a:\n  b: 1\n# after\nc: 1\n",
@@ -112,13 +130,7 @@ fn only_the_lines_that_must_change_do() {
             "a:\n    b:\n        c: 0\n",
         ),
         ("nothing", "a: 3\n", 0, json!({"a": 3}), "a: 3\n"),
-    ];
-    for (name, text, document, patch, expected) in table {
-        match merged(text, document, &patch) {
-            Ok(edited) => assert_eq!(edited, expected, "{name}"),
-            Err(error) => panic!("{name}: {error}"),
-        }
-    }
+    ]);
 }
 
 #[test]
