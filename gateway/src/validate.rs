@@ -104,7 +104,7 @@ pub fn validate(
         // A second patch of one object, or of one file, stands on what the first one made.
         let before = manifests.get(&patch.target).unwrap_or(&located.manifest).clone();
         let text = texts.get(&located.path).map(String::as_str).or_else(|| snapshot.text(&located.path));
-        match apply(patch, located, &before, text.unwrap_or_default(), grants, schemas) {
+        match apply(patch, &located, &before, text.unwrap_or_default(), grants, schemas) {
             Ok((_, text)) if text.len() > snapshot.file_bytes_max() => {
                 let (path, file_bytes_max) = (located.path.clone(), snapshot.file_bytes_max());
                 refusals.push(Refusal::TooLarge { path, file_bytes_max });
@@ -132,12 +132,12 @@ pub fn validate(
 }
 
 /// Grants on the object, guardrails, and where it stands.
-fn allowed<'a>(
+fn allowed(
     patch: &Patch,
     grants: &Grants,
     guardrails: &Guardrails,
-    snapshot: &'a Snapshot,
-) -> Result<&'a Located, Vec<Refusal>> {
+    snapshot: &Snapshot,
+) -> Result<Located, Vec<Refusal>> {
     let target = &patch.target;
     let mut reasons = grant::check_object(grants, target);
     if target.namespace.as_ref().is_some_and(|namespace| guardrails.protected_namespaces.contains(namespace))

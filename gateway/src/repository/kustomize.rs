@@ -45,8 +45,9 @@ impl Kustomizations {
         for (file, read) in files {
             let (folder, name) = file.path.rsplit_once('/').unwrap_or(("", &file.path));
             let entries = read.as_ref().as_ref().map(Vec::as_slice).unwrap_or_default();
-            if let (true, [entry, ..]) = (is_kustomization(name), entries) {
-                let found = Kustomization::read(folder, &entry.manifest);
+            let manifest = entries.first().and_then(|entry| entry.kustomization.as_deref());
+            if let (true, Some(manifest)) = (is_kustomization(name), manifest) {
+                let found = Kustomization::read(folder, manifest);
                 for included in &found.includes {
                     all.includers.entry(included.clone()).or_default().push(folder.to_owned());
                 }

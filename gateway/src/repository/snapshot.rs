@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::index::{self, Entry};
 use super::kustomize::Kustomizations;
 use super::owner;
+use super::yaml::documents;
 use crate::model::manifest::{CommitSha, ObjectRef};
 
 /// A manifest file of one commit.
@@ -24,7 +25,7 @@ pub struct SourceFile {
     pub text: Arc<str>,
 }
 
-/// Where an object stands.
+/// An object, read where it stands.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Located {
     /// Its file.
@@ -32,7 +33,14 @@ pub struct Located {
     /// Which document of the file, from 0.
     pub document: usize,
     /// The manifest as data.
-    pub manifest: Arc<Value>,
+    pub manifest: Value,
+}
+
+/// Where an object stands.
+#[derive(Debug, Clone, PartialEq)]
+struct Place {
+    path: String,
+    document: usize,
 }
 
 /// An object that cannot be pointed at.
@@ -63,7 +71,7 @@ pub struct Snapshot {
     commit: CommitSha,
     file_bytes_max: usize,
     files: BTreeMap<String, SourceFile>,
-    objects: BTreeMap<ObjectRef, Vec<Located>>,
+    objects: BTreeMap<ObjectRef, Vec<Place>>,
     /// What each blob holds, for the snapshot after this one.
     read: HashMap<String, Arc<index::File>>,
     skipped: Vec<(String, String)>,
@@ -110,12 +118,8 @@ impl Snapshot {
                 namespace: index::effective_namespace(entry, namespace),
                 name: entry.name.clone(),
             };
-            let located = Located {
-                path: file.path.clone(),
-                document: entry.document,
-                manifest: Arc::clone(&entry.manifest),
-            };
-            self.objects.entry(target).or_default().push(located);
+            let place = Place { path: file.path.clone(), document: entry.document };
+            self.objects.entry(target).or_default().push(place);
         }
     }
 
@@ -131,14 +135,20 @@ impl Snapshot {
         self.file_bytes_max
     }
 
-    /// Where an object stands.
+    /// Reads an object where it stands.
     ///
     /// # Errors
     /// When no document has it, or several do.
-    pub fn locate(&self, target: &ObjectRef) -> Result<&Located, LookupError> {
+    pub fn locate(&self, target: &ObjectRef) -> Result<Located, LookupError> {
         match self.objects.get(target).map(Vec::as_slice) {
             None | Some([]) => Err(LookupError::Unknown),
-            Some([one]) => Ok(one),
+            Some([Place { path, document }]) => {
+                // It was read before, or it would not be known.
+                let documents = documents(self.text(path).unwrap_or_default());
+                let manifest = documents.ok().and_then(|mut documents| documents.drain(..).nth(*document));
+                let manifest = manifest.ok_or(LookupError::Unknown)?;
+                Ok(Located { path: path.clone(), document: *document, manifest })
+            }
             Some(several) => Err(LookupError::Ambiguous(
                 several
                     .iter()
@@ -150,8 +160,8 @@ impl Snapshot {
 
     /// The manifest of an object that stands in one place.
     #[must_use]
-    pub fn manifest(&self, target: &ObjectRef) -> Option<&Value> {
-        self.locate(target).ok().map(|located| located.manifest.as_ref())
+    pub fn manifest(&self, target: &ObjectRef) -> Option<Value> {
+        self.locate(target).ok().map(|located| located.manifest)
     }
 
     /// Objects of a kind, in one namespace or in all, in the order of their names.
