@@ -33,7 +33,7 @@ pub fn scale_to_zero(owner: &ObjectRef) -> Result<Response, Stop> {
     if !owner.is_any_of(&SCALABLE) {
         return ignore!("{owner} has no replicas to scale");
     }
-    Ok(Response::new(format!("Scale {} to 0", name(owner)), Patch::scale(owner, 0)))
+    Ok(Response::new(owner, format!("Scale {} to 0", name(owner)), Patch::scale(owner, 0)))
 }
 
 /// The owner starts no more pods. A Job's running ones end; those of a CronJob run to their end.
@@ -44,7 +44,7 @@ pub fn suspend(owner: &ObjectRef) -> Result<Response, Stop> {
     if !owner.is_any_of(&SUSPENDABLE) {
         return ignore!("{owner} is no CronJob or Job, which alone can be suspended");
     }
-    Ok(Response::new(format!("Suspend {}", name(owner)), Patch::set(owner, "/spec/suspend", true)))
+    Ok(Response::new(owner, format!("Suspend {}", name(owner)), Patch::set(owner, "/spec/suspend", true)))
 }
 
 /// The owner's pods get no service account token, whatever the service account says.
@@ -53,7 +53,7 @@ pub fn suspend(owner: &ObjectRef) -> Result<Response, Stop> {
 /// An ignore, when it has no pod template that may change.
 pub fn drop_token(owner: &ObjectRef) -> Result<Response, Stop> {
     let path = format!("{}/spec/automountServiceAccountToken", template(owner)?);
-    Ok(Response::new(format!("Drop the token of {}", name(owner)), Patch::set(owner, &path, false)))
+    Ok(Response::new(owner, format!("Drop the token of {}", name(owner)), Patch::set(owner, &path, false)))
 }
 
 /// The owner's pods get labels and annotations, for a network policy, say, that selects them.
@@ -74,7 +74,7 @@ pub fn quarantine(owner: &ObjectRef, marks: &Marks<'_>, context: &Context) -> Re
         return ignore!("{owner} is quarantined already");
     }
     let patch = Patch::set(owner, &metadata, marks.to_metadata());
-    Ok(Response::new(format!("Quarantine {}", name(owner)), patch))
+    Ok(Response::new(owner, format!("Quarantine {}", name(owner)), patch))
 }
 
 /// Where the owner describes its pods.

@@ -3,14 +3,14 @@
 //! Only for the rules of the configuration, and only where the owner is certain: a workload that is
 //! scaled by mistake is an outage of our own making.
 
-use riposte_responses::{Config, respond, scale_to_zero as to_zero};
+use riposte_responses::{Config, respond};
 use riposte_sdk::prelude::*;
 
 /// Scales the workload that owns an alert's pod to 0
 #[plugin(on = "falco.rule.output.v1")]
 pub fn scale_to_zero(alert: Falco, config: &Config, context: &Context) -> Answer {
     config.rules.check(&alert)?;
-    respond(&alert, context, to_zero)
+    respond(&alert, context, riposte_responses::scale_to_zero)
 }
 
 #[cfg(test)]
