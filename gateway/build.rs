@@ -18,9 +18,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let workspace = gateway.parent().ok_or("the gateway lies in a workspace")?;
     // OUT_DIR is <target>/<profile>/build/<package>/out.
     let target = out.ancestors().nth(4).ok_or("OUT_DIR lies in a target directory")?.join("plugins");
-    for watched in
-        ["sdk/src", "sdk/wit", "sdk/Cargo.toml", "plugins", "Cargo.lock", "Cargo.toml", "migrations"]
-    {
+    for watched in [
+        "sdk/src",
+        "sdk/wit",
+        "sdk/Cargo.toml",
+        "sdk/macros",
+        "plugins",
+        "Cargo.lock",
+        "Cargo.toml",
+        "migrations",
+    ] {
         println!("cargo::rerun-if-changed={}", workspace.join(watched).display());
     }
     if !build(workspace, &target)? {

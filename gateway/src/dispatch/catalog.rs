@@ -168,6 +168,9 @@ pub enum LoadError {
     },
 }
 
+/// Errors of one configuration that are told.
+const SCHEMA_ERRORS_MAX: usize = 8;
+
 /// A loaded plugin.
 #[derive(Debug)]
 pub struct Plugin {
@@ -208,6 +211,7 @@ impl Plugin {
         sandbox
             .validate_config(&config_text)
             .map_err(failed)?
+            .and_then(|()| check_schema(&said.config_schema, &config.config))
             .map_err(|reason| LoadError::Config { plugin: plugin(), reason })?;
         let subscriptions = match &config.subscriptions[..] {
             [] => vec![Filter::Any(said.event_types.iter().map(|name| of_type(name)).collect())],
@@ -291,6 +295,18 @@ impl Plugin {
             Err(_elapsed) => Err(Failure::InvocationTimeout { invocation_ms: self.invocation_ms }),
         }
     }
+}
+
+/// Holds the configuration against the schema that the plugin publishes: its bounds count, whether or
+/// not the plugin's own check knows them.
+fn check_schema(schema: &str, config: &serde_json::Value) -> Result<(), String> {
+    let invalid = |error: String| format!("the JSON Schema that it publishes is none: {error}");
+    let schema = serde_json::from_str(schema).map_err(|error| invalid(error.to_string()))?;
+    let validator = jsonschema::validator_for(&schema).map_err(|error| invalid(error.to_string()))?;
+    let errors = validator.iter_errors(config).take(SCHEMA_ERRORS_MAX);
+    let reasons: Vec<String> =
+        errors.map(|error| format!("config{}: {error}", error.instance_path())).collect();
+    if reasons.is_empty() { Ok(()) } else { Err(reasons.join("; ")) }
 }
 
 fn of_type(name: &str) -> Filter {

@@ -58,4 +58,6 @@ pub struct Grants {
     pub namespaces: Vec<String>,
     /// Fields as JSON pointers, with `*` for one step: `/spec/replicas`, `/metadata/labels/*`.
     pub fields: Vec<String>,
+    /// Whether objects of these kinds and namespaces may be made, with whatever fields.
+    pub create: bool,
 }

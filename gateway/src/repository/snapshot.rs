@@ -70,6 +70,7 @@ pub enum OwnerLookupError {
 pub struct Snapshot {
     commit: CommitSha,
     file_bytes_max: usize,
+    kustomizations: Kustomizations,
     files: BTreeMap<String, SourceFile>,
     objects: BTreeMap<ObjectRef, Vec<Place>>,
     /// What each blob holds, for the snapshot after this one.
@@ -95,13 +96,20 @@ impl Snapshot {
                 (file, entries)
             })
             .collect();
-        let kustomizations = Kustomizations::read(&indexed);
-        let (objects, skipped) = (BTreeMap::new(), Vec::new());
-        let mut snapshot = Self { commit, file_bytes_max, files: BTreeMap::new(), objects, read, skipped };
+        let mut snapshot = Self {
+            commit,
+            file_bytes_max,
+            kustomizations: Kustomizations::read(&indexed),
+            files: BTreeMap::new(),
+            objects: BTreeMap::new(),
+            read,
+            skipped: Vec::new(),
+        };
         for (file, entries) in indexed {
-            let namespace = kustomizations.namespace_of(&file.path);
+            let namespace =
+                snapshot.kustomizations.namespace_of(&file.path).map(|found| found.map(str::to_owned));
             match (entries.as_ref(), namespace) {
-                (Ok(entries), Ok(namespace)) => snapshot.add(&file, entries, namespace),
+                (Ok(entries), Ok(namespace)) => snapshot.add(&file, entries, namespace.as_deref()),
                 (Err(reason), _) => snapshot.skipped.push((file.path.clone(), reason.clone())),
                 (_, Err(reason)) => snapshot.skipped.push((file.path.clone(), reason)),
             }
@@ -188,6 +196,14 @@ impl Snapshot {
             1 => Ok(candidates.remove(0)),
             _ => Err(OwnerLookupError::Ambiguous(candidates)),
         }
+    }
+
+    /// The kustomization that lists a file, and its folder; `None` if none does.
+    ///
+    /// # Errors
+    /// When several do.
+    pub fn lister_of(&self, path: &str) -> Result<Option<(&str, &str)>, String> {
+        self.kustomizations.lister_of(path)
     }
 
     /// The text of a file.
