@@ -5,6 +5,7 @@
 //! applied with it. None decides whether to respond; the plugins do.
 
 mod config;
+mod isolate;
 mod marks;
 mod respond;
 #[cfg(not(target_arch = "wasm32"))]
@@ -13,6 +14,7 @@ pub mod testing;
 use riposte_sdk::prelude::*;
 
 pub use config::{Config, FalcoRules};
+pub use isolate::isolate;
 pub use marks::{Annotations, Labels, Marks};
 pub use respond::{Response, respond};
 

@@ -6,7 +6,7 @@
 use riposte_sdk::testing::{self, Decided, Setup};
 use riposte_sdk::{Change, Event, ObjectRef, Plugin};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The pod of [`alert`], in the namespace `default`.
 pub const POD: &str = "web-77789455d6-m7flp";
@@ -94,7 +94,10 @@ pub struct Entry {
 struct Grants {
     kinds: Vec<String>,
     namespaces: Vec<String>,
+    #[serde(default)]
     fields: Vec<String>,
+    #[serde(default)]
+    create: bool,
 }
 
 impl Entry {
@@ -108,7 +111,7 @@ impl Entry {
         let entry: Self = serde_yaml::from_str(yaml).expect("an entry of `plugins`");
         assert_eq!((entry.name.as_str(), entry.mode.as_str()), (P::NAME, "observe"));
         assert_eq!(entry.source, format!("bundled:{}", P::NAME));
-        let subscribed = P::EVENT_TYPES.iter().map(|name| serde_json::json!({ "exact": { "type": name } }));
+        let subscribed = P::EVENT_TYPES.iter().map(|name| json!({ "exact": { "type": name } }));
         assert_eq!(entry.subscriptions, subscribed.collect::<Vec<_>>());
         assert!(!entry.grants.namespaces.is_empty(), "a namespace has to be granted");
         assert_eq!(entry.setup::<P>().validate(), Ok(()));
@@ -120,7 +123,7 @@ impl Entry {
         testing::plugin::<P>().config(self.config.clone())
     }
 
-    /// Holds each field that a proposal changes against the grants.
+    /// Holds each field that a proposal changes, and each new object, against the grants.
     ///
     /// # Panics
     /// When nothing is proposed, or the grants do not cover it.
@@ -130,9 +133,15 @@ impl Entry {
         for patch in proposal.patches() {
             let kind = format!("{}/{}", patch.target.api_version, patch.target.kind);
             assert!(self.grants.kinds.contains(&kind), "{kind} is not granted");
-            let Change::Merge(object) = &patch.change else { continue };
             let mut fields = Vec::new();
-            leaves(object, "", &mut fields);
+            match &patch.change {
+                Change::Merge(object) => leaves(object, "", &mut fields),
+                Change::Create { .. } => assert!(self.grants.create, "new objects are not granted"),
+                Change::Json(operations) => {
+                    let paths = operations.iter().map(|operation| json!(operation)["path"].take());
+                    fields.extend(paths.filter_map(|path| path.as_str().map(str::to_owned)));
+                }
+            }
             for field in fields {
                 assert!(self.grants.fields.contains(&field), "{field} is not granted");
             }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use riposte_responses::{
-    Annotations, Labels, Marks, Response, drop_token, quarantine, scale_to_zero, suspend,
+    Annotations, Labels, Marks, Response, drop_token, isolate, quarantine, scale_to_zero, suspend,
 };
 use riposte_sdk::prelude::*;
 use riposte_sdk::schemars::{Schema, SchemaGenerator, json_schema};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 /// What a rule does. In YAML a name, or a name with its options.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Action {
     /// The workload goes to no replicas.
     ScaleToZero {},
@@ -24,6 +24,12 @@ pub enum Action {
         /// Annotations.
         #[serde(default)]
         annotations: Annotations,
+    },
+    /// A network policy cuts the workload's pods off.
+    Isolate {
+        /// The pods may still ask the cluster's DNS.
+        #[serde(default)]
+        allow_dns: bool,
     },
     /// The CronJob or Job is suspended.
     Suspend {},
@@ -59,6 +65,7 @@ impl Action {
             Self::Quarantine { labels, annotations } => {
                 quarantine(&owner()?, &Marks { labels, annotations, rule: alert.rule()? }, context)
             }
+            Self::Isolate { allow_dns } => isolate(&owner()?, *allow_dns, context),
             Self::Suspend {} => suspend(&owner()?),
             Self::DropToken {} => drop_token(&owner()?),
             Self::Ignore {} => ignore!("its action is ignore"),
@@ -80,16 +87,24 @@ impl JsonSchema for Action {
             "additionalProperties": false,
             "properties": { "labels": labels, "annotations": annotations },
         });
+        let isolate = json!({
+            "type": "object",
+            "additionalProperties": false,
+            "properties": { "allowDns": {
+                "description": "The pods may still ask the cluster's DNS.", "type": "boolean", "default": false,
+            } },
+        });
         json_schema!({
             "description": "What a rule does: a name, or a name with its options.",
             "type": ["string", "object"],
-            "pattern": "^(scale-to-zero|quarantine|suspend|drop-token|ignore)$",
+            "pattern": "^(scale-to-zero|quarantine|isolate|suspend|drop-token|ignore)$",
             "minProperties": 1,
             "maxProperties": 1,
             "additionalProperties": false,
             "properties": {
                 "scale-to-zero": none,
                 "quarantine": quarantine,
+                "isolate": isolate,
                 "suspend": none,
                 "drop-token": none,
                 "ignore": none,

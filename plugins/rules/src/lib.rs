@@ -14,7 +14,8 @@ pub mod text;
 use std::collections::BTreeSet;
 
 use riposte_sdk::prelude::*;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error};
+use serde_json::Value;
 
 use action::Action;
 use facts::Facts;
@@ -28,6 +29,7 @@ const TRIED_MAX: usize = 20;
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Tried in their order; the first one that matches wins.
+    #[serde(deserialize_with = "each_by_its_name")]
     #[schemars(length(min = 1))]
     rules: Vec<Rule>,
 }
@@ -45,6 +47,15 @@ pub struct Rule {
     /// What is done.
     #[serde(deserialize_with = "action::by_name_or_with_options")]
     action: Action,
+}
+
+/// An error in a rule says in which one.
+fn each_by_its_name<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Rule>, D::Error> {
+    let read = |(index, rule): (usize, Value)| {
+        let name = rule.text_at("/name").map_or(format!("rules[{index}]"), |name| format!("rule {name:?}"));
+        serde_json::from_value(rule).map_err(|error| D::Error::custom(format!("{name}: {error}")))
+    };
+    Vec::<Value>::deserialize(from)?.into_iter().enumerate().map(read).collect()
 }
 
 fn validate(config: &Config) -> Result<(), String> {

@@ -49,6 +49,20 @@ fn each_action_has_its_response() {
 }
 
 #[test]
+fn isolate_makes_a_policy() {
+    let manifest = "{apiVersion: apps/v1, kind: Deployment, metadata: {name: web, namespace: default}, \
+                    spec: {selector: {matchLabels: {app: web}}}}";
+    for (action, port) in [("isolate", false), ("{ isolate: { allowDns: true } }", true)] {
+        let setup = with_rule(SHELL, action).desired_state(manifest);
+        let setup = setup.owner("default", POD, &web("apps/v1/Deployment"));
+        let decided = setup.handle(shared::alert()).to_string();
+        let expected = "propose: Isolate default/web\nbecause: \"Shell\" in default/web-77789455d6-m7flp, by rule \
+                        \"it\"\n- create NetworkPolicy default/isolate-web beside Deployment default/web {";
+        assert!(decided.starts_with(expected) && decided.contains("53") == port, "{action}: {decided}");
+    }
+}
+
+#[test]
 fn the_first_rule_that_matches_is_the_end() {
     let setup = || {
         with_rules(

@@ -94,8 +94,11 @@ fn slips_are_found_by_the_schema_and_by_the_plugin() {
         let said: Vec<String> = schema.iter_errors(&config).map(|error| error.to_string()).collect();
         assert!(said.iter().any(|said| said.contains(by_schema)), "{rule}: {said:?}");
         let refused = testing::plugin::<rules>().config(config).validate().expect_err(rule);
-        assert!(refused.contains(by_plugin), "{rule}: {refused}");
+        assert!(refused.starts_with("rule \"a\": ") && refused.contains(by_plugin), "{rule}: {refused}");
     }
+    let refused =
+        with_rules("[{ name: a, match: { tag: x }, action: ignore }, { match: { tag: x } }]").validate();
+    assert!(refused.is_err_and(|said| said.starts_with("rules[1]: missing field `name`")));
     for config in [json!({}), json!({ "rules": [] }), json!({ "rules": [], "rulez": [] })] {
         assert!(!schema.is_valid(&config), "{config}");
     }

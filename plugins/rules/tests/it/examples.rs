@@ -24,7 +24,8 @@ fn decided(entry: &Entry, alert: &str, namespace: &str, kind: &str) -> String {
     let mut owner = web(kind);
     owner.namespace = Some(namespace.to_owned());
     let manifest = format!(
-        "{{apiVersion: {}, kind: {}, metadata: {{name: web, namespace: {namespace}}}}}",
+        "{{apiVersion: {}, kind: {}, metadata: {{name: web, namespace: {namespace}}}, \
+         spec: {{selector: {{matchLabels: {{app: web}}}}}}}}",
         owner.api_version, owner.kind
     );
     let setup = entry.setup::<rules>().desired_state(&manifest).owner(namespace, "web-0", &owner);
@@ -51,6 +52,7 @@ fn every_example_of_the_readme_does_what_it_says() {
     );
     let api = on(r#""rule":"Contact K8S API Server From Container","output_fields":{"#);
     let out = on(r#""rule":"Unexpected outbound connection","output_fields":{"fd.sip":"8.8.8.8","#);
+    let urgent = on(r#""rule":"Unexpected outbound connection","priority":"Alert","output_fields":{"#);
     let inside = on(r#""rule":"Unexpected outbound connection","output_fields":{"fd.sip":"10.1.2.3","#);
     let (deployment, job) = ("apps/v1/Deployment", "batch/v1/Job");
     let table = [
@@ -66,12 +68,13 @@ fn every_example_of_the_readme_does_what_it_says() {
         (2, &build, "shop", deployment, "ignore: no rule matches"),
         (2, &api, "blog", deployment, "propose: Drop the token of blog/web"),
         (3, &out, "team-a", deployment, "propose: Quarantine team-a/web"),
+        (3, &urgent, "team-a", deployment, "propose: Isolate team-a/web"),
         (
             3,
             &inside,
             "team-a",
             deployment,
-            "ignore: no rule matches: tried \"data leaves the cluster\" (not)",
+            "ignore: no rule matches: tried \"data leaves the cluster, urgently\"",
         ),
     ];
     let examples = examples();
