@@ -135,6 +135,9 @@ pub async fn serve(listener: TcpListener, app: App, mut shutdown: Shutdown) {
     let mut connections = JoinSet::new();
     loop {
         let (permit, stream) = tokio::select! {
+            // At shutdown a permit that becomes free lets nobody in.
+            biased;
+            () = shutdown.wait() => break,
             accepted = accept(&listener, &permits) => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -143,7 +146,6 @@ pub async fn serve(listener: TcpListener, app: App, mut shutdown: Shutdown) {
                     continue;
                 }
             },
-            () = shutdown.wait() => break,
         };
         let served = connection::serve(stream, router.clone(), limits.clone(), shutdown.clone());
         connections.spawn(async move {

@@ -120,7 +120,7 @@ fn change(draft: &mut Draft<'_>, rules: &Rules<'_>, patch: &Patch) -> Result<(),
     let located = allowed(patch, rules, draft.snapshot())?;
     let before = draft.manifest(&patch.target).unwrap_or(&located.manifest);
     let (after, text) = apply(patch, &located, before, draft.text(&located.path), rules)?;
-    draft.put(&located.path, text).map_err(|refusal| vec![refusal])?;
+    draft.put(&located.path, text)?;
     draft.now(&patch.target, after);
     Ok(())
 }

@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 /// }
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[schemars(description = "How urgent Falco says an alert is")]
 pub enum Priority {
     /// For whoever writes rules.
     Debug,

@@ -47,8 +47,10 @@ pub(super) fn create(
         return Err(refuse(format!("{path} is there already, and has no such object")));
     }
     let text = written(manifest).map_err(|error| refuse(error.to_string()))?;
-    list(draft, &neighbour.path, &path).map_err(refuse)?;
-    draft.put(&path, text).map_err(|refusal| vec![refusal])?;
+    if let Some((kustomization, text)) = listed(draft, &neighbour.path, &path).map_err(refuse)? {
+        draft.put(&kustomization, text)?;
+    }
+    draft.put(&path, text)?;
     draft.now(target, manifest.clone());
     Ok(())
 }
@@ -117,9 +119,9 @@ fn as_seen_from(folder: &str, path: &str) -> String {
     }
 }
 
-/// Adds the new file to the kustomization that lists the neighbour's; without one there is nothing to do.
-fn list(draft: &mut Draft<'_>, neighbour: &str, path: &str) -> Result<(), String> {
-    let Some((kustomization, folder)) = draft.snapshot().lister_of(neighbour)? else { return Ok(()) };
+/// The kustomization that lists the neighbour's file, with the new file in it; `None` without one.
+fn listed(draft: &Draft<'_>, neighbour: &str, path: &str) -> Result<Option<(String, String)>, String> {
+    let Some((kustomization, folder)) = draft.snapshot().lister_of(neighbour)? else { return Ok(None) };
     let refused = |error: &dyn std::fmt::Display| format!("{kustomization} cannot list it: {error}");
     let text = draft.text(kustomization);
     let mut manifest = read(text).map_err(|error| refused(&error))?.into_iter().next().unwrap_or_default();
@@ -128,7 +130,7 @@ fn list(draft: &mut Draft<'_>, neighbour: &str, path: &str) -> Result<(), String
     };
     resources.push(json!(as_seen_from(folder, path)));
     let text = edit(text, 0, &manifest).map_err(|error| refused(&error))?;
-    draft.put(kustomization, text).map_err(|refusal| refusal.to_string())
+    Ok(Some((kustomization.to_owned(), text)))
 }
 
 #[cfg(test)]

@@ -50,10 +50,10 @@ impl<'a> Draft<'a> {
     ///
     /// # Errors
     /// When it could not be read again.
-    pub(super) fn put(&mut self, path: &str, text: String) -> Result<(), Refusal> {
+    pub(super) fn put(&mut self, path: &str, text: String) -> Result<(), Vec<Refusal>> {
         let file_bytes_max = self.snapshot.file_bytes_max();
         if text.len() > file_bytes_max {
-            return Err(Refusal::TooLarge { path: path.to_owned(), file_bytes_max });
+            return Err(vec![Refusal::TooLarge { path: path.to_owned(), file_bytes_max }]);
         }
         self.texts.insert(path.to_owned(), text);
         Ok(())

@@ -78,7 +78,8 @@ spec:\n  podSelector:\n    matchLabels:\n      app: web\n  policyTypes:\n    - I
 #[tokio::test]
 async fn a_new_object_stands_beside_its_neighbour_and_is_listed_where_that_one_is() {
     let text = deployment("web");
-    let table: [(&[(&str, &str)], &str, Option<(&str, &str)>); 5] = [
+    type Row<'a> = (&'a [(&'a str, &'a str)], &'a str, Option<(&'a str, &'a str)>);
+    let table: [Row<'_>; 5] = [
         (&[("web.yaml", &text)], "networkpolicy-isolate-web.yaml", None),
         (
             &[
