@@ -7,10 +7,11 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::bare::Bare;
 use super::component::{CONTRACT, compile, digest};
 use super::engine::{Engine, MEMORY_BYTES_CEILING};
 use super::failure::Failure;
-use super::sandbox::{Dispatched, Sandbox};
+use super::sandbox::{Dispatched, Sandbox, Trial};
 use super::subscription::Filter;
 use crate::model::event::Event;
 use crate::model::plugin::{Description, Grants, Mode, PluginIdentity};
@@ -169,7 +170,7 @@ pub enum LoadError {
 }
 
 /// A loaded plugin.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Plugin {
     identity: PluginIdentity,
     description: Description,
@@ -277,6 +278,40 @@ impl Plugin {
         self.subscriptions.iter().any(|filter| filter.matches(event))
     }
 
+    /// The limits of an invocation.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.sandbox.limits
+    }
+
+    /// The same plugin with another configuration, without being compiled again.
+    ///
+    /// # Errors
+    /// When it does not accept the configuration.
+    pub fn reconfigured(&self, config: serde_json::Value) -> Result<Self, LoadError> {
+        let plugin = || self.identity.name.clone();
+        let config_text = config.to_string();
+        self.sandbox
+            .validate_config(&config_text)
+            .map_err(|failure| LoadError::Failed { plugin: plugin(), failure })?
+            .map_err(|reason| LoadError::Config { plugin: plugin(), reason })?;
+        let identity =
+            PluginIdentity { config_digest: digest(config_text.as_bytes()), ..self.identity.clone() };
+        Ok(Self { identity, config, config_text, ..self.clone() })
+    }
+
+    /// Lets it decide and says what that took. Blocks for as long as the guest runs.
+    #[must_use]
+    pub fn trial(&self, event: &Event, snapshot: Arc<Snapshot>) -> Trial {
+        self.sandbox.trial(event, &self.config_text, snapshot)
+    }
+
+    /// Its guest without the sandbox, to measure the sandbox by.
+    #[must_use]
+    pub fn bare(&self, event: &Event, snapshot: Arc<Snapshot>) -> Bare {
+        Bare::new(self.sandbox.clone(), event, self.config_text.clone(), snapshot)
+    }
+
     /// Lets it decide, in a fresh instance, at the snapshot's commit.
     ///
     /// # Errors
@@ -344,6 +379,12 @@ impl Catalog {
             }
         }
         if errors.is_empty() { Ok(Self(plugins)) } else { Err(errors) }
+    }
+
+    /// A catalog of one.
+    #[must_use]
+    pub fn of(plugin: Plugin) -> Self {
+        Self(vec![Arc::new(plugin)])
     }
 
     /// In the order of the configuration.
