@@ -1,55 +1,133 @@
-//! Write Riposte plugins: an event in, a decision out.
+//! Write Riposte plugins: an event in, a proposal out.
 //!
-//! A plugin is a type that implements [`Plugin`], and one [`export!`]. It sees the event, its
-//! configuration and look-ups in the desired state, and nothing else: no clock, no network, no
-//! files. So it runs natively in tests just as it runs in the gateway (see [`testing`]).
+//! A plugin is a function with an attribute. It sees the event, its configuration and look-ups in the
+//! desired state, and nothing else: no clock, no network, no files. So it runs natively in tests just
+//! as it runs in the gateway, see [`testing`].
 //!
 //! ```
-//! use riposte_sdk::{Decision, DesiredState, Event, Falco, Patch, Plugin, PluginError};
+//! use riposte_sdk::prelude::*;
+//! use serde::Deserialize;
 //!
-//! struct Calm;
-//!
-//! impl Plugin for Calm {
-//!     const NAME: &'static str = "calm";
-//!     const VERSION: &'static str = "0.1.0";
-//!     const SUMMARY: &'static str = "One replica is enough";
-//!     const EVENT_TYPES: &'static [&'static str] = &["falco.rule.output.v1"];
-//!     type Config = ();
-//!
-//!     fn handle(event: &Event, _: &(), state: &dyn DesiredState) -> Result<Decision, PluginError> {
-//!         let alert = Falco::read(event)?;
-//!         let (Some(namespace), Some(pod)) = (alert.namespace(), alert.pod()) else {
-//!             return Ok(Decision::ignore("the alert names no pod"));
-//!         };
-//!         match state.owner(namespace, pod) {
-//!             Ok(owner) => Ok(Decision::propose("Calm down", "too noisy").with(Patch::scale(owner, 1))),
-//!             Err(error) => Ok(Decision::ignore(error.to_string())),
-//!         }
-//!     }
+//! /// Which alerts it acts on
+//! #[derive(Deserialize, JsonSchema)]
+//! struct Config {
+//!     /// How urgent an alert has to be.
+//!     at_least: Priority,
 //! }
 //!
-//! riposte_sdk::export!(Calm);
+//! /// Labels the pods of the workload that an urgent alert is about
+//! #[plugin(on = "falco.rule.output.v1")]
+//! fn quarantine(alert: Falco, config: &Config, context: &Context) -> Answer {
+//!     let (rule, priority) = (alert.rule()?, alert.priority()?);
+//!     if priority < config.at_least {
+//!         return ignore!("{priority} is less than {}", config.at_least);
+//!     }
+//!     let owner = context.owner(&alert)?;
+//!     propose(format!("Quarantine {owner}"))
+//!         .because(format!("{rule:?} in its pod {}", alert.pod()?))
+//!         .with(Patch::label_pods(&owner, "quarantine", "true"))
+//!         .into()
+//! }
 //! ```
+//!
+//! | to | there is |
+//! |---|---|
+//! | make a function a plugin | [`#[plugin]`](macro@plugin) |
+//! | read an alert, or any other event | [`Falco`], [`Event`], [`At`], [`FromEvent`] |
+//! | be configured | [`Plugin::Config`] |
+//! | ask for manifests and owners | [`Context`] |
+//! | answer | [`Answer`], [`propose`], [`Patch`], [`ignore!`], [`Stop`] |
+//! | log | [`log`] |
+//! | test | [`testing`] |
 
-mod decision;
+mod answer;
+mod context;
 mod event;
 mod falco;
-mod guest;
-mod state;
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+pub mod guest;
+pub mod log;
+mod object;
+mod patch;
+mod plugin;
+mod pointer;
+mod priority;
+pub mod proposal;
+#[doc(hidden)]
+pub mod run;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 
-pub use decision::{Change, Decision, Patch, Proposal};
-pub use event::{Event, Payload};
-pub use falco::{Falco, Priority};
-pub use state::{DesiredState, ObjectRef, OwnerError};
+pub use answer::{Answer, Missing, Stop};
+pub use context::{Context, NoOwner};
+pub use event::{Event, FromEvent, Payload};
+pub use falco::Falco;
+pub use object::ObjectRef;
+pub use patch::{Change, Operation, Patch};
+pub use plugin::{NoConfig, Plugin};
+pub use pointer::At;
+pub use priority::Priority;
+pub use proposal::{Proposal, propose};
+/// JSON Schema from types, for [`Plugin::Config`].
+pub use schemars;
 
-#[doc(hidden)]
-pub use guest::run;
+/// Makes a function the plugin of its crate.
+///
+/// The function takes the event by value ([`Falco`], [`Event`], or a type that implements
+/// [`FromEvent`]), then, if it needs them, its configuration (a reference to any type with
+/// `#[derive(Deserialize, JsonSchema)]`) and the [`Context`]. It returns an [`Answer`].
+///
+/// | option | what it says |
+/// |---|---|
+/// | `on = "…"` or `on = ["…", "…"]` | the types of the events it is for, where the operator configures no subscription |
+/// | `summary = "…"` | what it does, in a sentence; without it the first paragraph of the documentation |
+/// | `name = "…"` | its name; without it the crate's |
+/// | `validate = path` | a `fn(&Config) -> Result<(), String>` that checks what the type cannot say |
+///
+/// The version is the crate's. The plugin is a type with the name of the function, for [`testing`].
+/// A crate has one plugin.
+///
+/// ```
+/// use riposte_sdk::prelude::*;
+/// use riposte_sdk::testing;
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize, JsonSchema)]
+/// struct Config {
+///     from: u32,
+///     to: u32,
+/// }
+///
+/// fn in_order(config: &Config) -> Result<(), String> {
+///     if config.from <= config.to { Ok(()) } else { Err("from is larger than to".to_owned()) }
+/// }
+///
+/// #[plugin(on = ["com.example.a", "com.example.b"], summary = "Counts", name = "counter", validate = in_order)]
+/// fn count(event: Event, config: &Config) -> Answer {
+///     ignore!("{} counts from {} to {}", event.id, config.from, config.to)
+/// }
+///
+/// let wrong = testing::plugin::<count>().config(serde_json::json!({ "from": 2, "to": 1 }));
+/// assert_eq!(wrong.validate(), Err("from is larger than to".to_owned()));
+/// ```
+pub use riposte_sdk_macros::plugin;
+
+/// What almost every plugin needs.
+pub mod prelude {
+    pub use crate::{
+        Answer, At, Context, Event, Falco, FromEvent, Missing, ObjectRef, Operation, Patch, Payload,
+        Priority, Stop, ignore, log, plugin, propose, schemars, schemars::JsonSchema,
+    };
+}
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 /// The contract's guest side, for [`export!`].
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
-#[expect(missing_docs, unsafe_code, reason = "generated from the contract, which has the documentation")]
 pub mod bindings {
     wit_bindgen::generate!({
         path: "wit",
@@ -57,49 +135,4 @@ pub mod bindings {
         pub_export_macro: true,
         default_bindings_module: "riposte_sdk::bindings",
     });
-}
-
-/// A plugin came to no decision.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PluginError {
-    /// The event is not what its type says.
-    InvalidEvent(String),
-    /// The configuration cannot be used.
-    InvalidConfig(String),
-    /// Anything else.
-    Internal(String),
-}
-
-/// What a plugin is.
-pub trait Plugin {
-    /// Its name.
-    const NAME: &'static str;
-    /// Its version, usually `env!("CARGO_PKG_VERSION")`.
-    const VERSION: &'static str;
-    /// What it does, in a sentence.
-    const SUMMARY: &'static str;
-    /// The CloudEvents types it is for, where the operator configures no subscription.
-    const EVENT_TYPES: &'static [&'static str];
-    /// JSON Schema of its configuration.
-    const CONFIG_SCHEMA: &'static str = "{}";
-    /// Its configuration; read from the operator's JSON, refused there when it does not fit.
-    type Config: serde::de::DeserializeOwned;
-
-    /// Checks what the type of the configuration cannot say.
-    ///
-    /// # Errors
-    /// What is wrong, for the operator.
-    fn validate(_config: &Self::Config) -> Result<(), String> {
-        Ok(())
-    }
-
-    /// Decides on an event.
-    ///
-    /// # Errors
-    /// When there can be no decision. "Nothing to do" is [`Decision::ignore`], not an error.
-    fn handle(
-        event: &Event,
-        config: &Self::Config,
-        state: &dyn DesiredState,
-    ) -> Result<Decision, PluginError>;
 }

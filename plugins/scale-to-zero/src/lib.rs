@@ -3,94 +3,68 @@
 //! Only for the rules of the configuration, and only where the owner is certain: a workload that is
 //! scaled by mistake is an outage of our own making.
 
-use riposte_sdk::{Decision, DesiredState, Event, Falco, ObjectRef, Patch, Plugin, PluginError};
+use riposte_sdk::prelude::*;
 use serde::Deserialize;
 
-/// The plugin.
-pub struct ScaleToZero;
-
 /// Which alerts it acts on.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Falco rules, by their exact names.
+    #[schemars(length(min = 1))]
     rules: Vec<String>,
+}
+
+fn validate(config: &Config) -> Result<(), String> {
+    if config.rules.is_empty() {
+        Err("rules is empty: name at least one Falco rule".to_owned())
+    } else {
+        Ok(())
+    }
 }
 
 /// Kinds that have `spec.replicas`.
 const SCALABLE: [&str; 3] = ["Deployment", "StatefulSet", "ReplicaSet"];
 
-impl Plugin for ScaleToZero {
-    const NAME: &'static str = "scale-to-zero";
-    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
-    const SUMMARY: &'static str = "Scales the workload that owns an alert's pod to 0";
-    const EVENT_TYPES: &'static [&'static str] = &["falco.rule.output.v1"];
-    const CONFIG_SCHEMA: &'static str = r#"{"type":"object","required":["rules"],"additionalProperties":false,"properties":{"rules":{"type":"array","minItems":1,"items":{"type":"string"}}}}"#;
-    type Config = Config;
-
-    fn validate(config: &Config) -> Result<(), String> {
-        if config.rules.is_empty() {
-            Err("rules is empty: name at least one Falco rule".to_owned())
-        } else {
-            Ok(())
-        }
+/// Scales the workload that owns an alert's pod to 0
+#[plugin(on = "falco.rule.output.v1", validate = validate)]
+pub fn scale_to_zero(alert: Falco, config: &Config, context: &Context) -> Answer {
+    let rule = alert.rule()?;
+    if !config.rules.iter().any(|configured| configured == rule) {
+        return ignore!("rule {rule:?} is not configured");
     }
-
-    fn handle(event: &Event, config: &Config, state: &dyn DesiredState) -> Result<Decision, PluginError> {
-        let alert = Falco::read(event)?;
-        if !config.rules.contains(&alert.rule) {
-            return Ok(Decision::ignore(format!("rule {:?} is not configured", alert.rule)));
-        }
-        let Some(namespace) = alert.namespace() else {
-            return Ok(Decision::ignore("the alert names no namespace: it is not from a pod"));
-        };
-        let owner = match owner(&alert, namespace, state) {
-            Ok(owner) => owner,
-            Err(reason) => return Ok(Decision::ignore(reason)),
-        };
-        if !SCALABLE.contains(&owner.kind.as_str()) {
-            return Ok(Decision::ignore(format!("{owner} has no replicas to scale")));
-        }
-        let reason = format!("{:?} in {namespace}/{}", alert.rule, alert.pod().unwrap_or(&owner.name));
-        let title = format!("Scale {namespace}/{} to 0", owner.name);
-        Ok(Decision::propose(title, reason).with(Patch::scale(owner, 0)))
+    let (namespace, owner) = (alert.namespace()?, context.owner(&alert)?);
+    if !owner.is_any_of(&SCALABLE) {
+        return ignore!("{owner} has no replicas to scale");
     }
+    propose(format!("Scale {namespace}/{} to 0", owner.name))
+        .because(format!("{rule:?} in {namespace}/{}", alert.pod().unwrap_or(&owner.name)))
+        .with(Patch::scale(&owner, 0))
+        .into()
 }
-
-/// The workload that Falco names, or the one that the pod's name tells.
-fn owner(alert: &Falco, namespace: &str, state: &dyn DesiredState) -> Result<ObjectRef, String> {
-    if let Some(name) = alert.deployment() {
-        let named = state.find("Deployment", Some(namespace)).into_iter().find(|found| found.name == name);
-        return named.ok_or_else(|| format!("the desired state has no Deployment {namespace}/{name}"));
-    }
-    let pod = alert.pod().ok_or("the alert names no pod")?;
-    state.owner(namespace, pod).map_err(|error| format!("pod {namespace}/{pod}: {error}"))
-}
-
-riposte_sdk::export!(ScaleToZero);
 
 #[cfg(test)]
 mod tests {
-    use riposte_sdk::testing::{State, event};
-    use riposte_sdk::{Change, OwnerError};
+    use riposte_sdk::testing::{self, Setup};
+    use serde_json::json;
 
     use super::*;
 
     const POD: &str = "web-77789455d6-m7flp";
+    const WEB: &str = "{apiVersion: apps/v1, kind: Deployment, metadata: {name: web, namespace: default}}";
 
     fn workload(kind: &str) -> ObjectRef {
-        ObjectRef {
-            api_version: "apps/v1".to_owned(),
-            kind: kind.to_owned(),
-            namespace: Some("default".to_owned()),
-            name: "web".to_owned(),
-        }
+        ObjectRef::namespaced("apps/v1", kind, "default", "web")
     }
 
-    fn decide(fields: &str, state: &State) -> Decision {
-        let data = format!(r#"{{"rule":"Shell","priority":"Notice","output_fields":{fields}}}"#);
-        let config = Config { rules: vec!["Shell".to_owned()] };
-        ScaleToZero::handle(&event("falco.rule.output.v1", &data), &config, state).expect("a decision")
+    fn setup() -> Setup<scale_to_zero> {
+        testing::plugin::<scale_to_zero>().config(json!({ "rules": ["Shell"] }))
+    }
+
+    /// What is decided on an alert with these output fields.
+    fn decide(fields: &str, setup: &Setup<scale_to_zero>) -> String {
+        let alert = format!(r#"{{"rule":"Shell","priority":"Notice","output_fields":{fields}}}"#);
+        setup.handle(testing::falco(&alert)).to_string()
     }
 
     fn of_pod() -> String {
@@ -100,58 +74,57 @@ mod tests {
     #[test]
     fn a_scalable_owner_goes_to_zero() {
         for kind in SCALABLE {
-            let state = State::default().with_owner("default", POD, Ok(workload(kind)));
-            let Decision::Propose(proposal) = decide(&of_pod(), &state) else { panic!("{kind} is ignored") };
-            assert_eq!(proposal.title, "Scale default/web to 0");
-            let patch = &proposal.patches[0];
-            assert_eq!(patch.target, workload(kind));
-            assert_eq!(patch.change, Change::Merge(serde_json::json!({"spec": {"replicas": 0}})));
+            let decided = decide(&of_pod(), &setup().owner("default", POD, &workload(kind)));
+            let expected = format!(
+                "propose: Scale default/web to 0\nbecause: \"Shell\" in default/{POD}\n\
+                 - merge {kind} default/web {{\"spec\":{{\"replicas\":0}}}}"
+            );
+            assert_eq!(decided, expected);
         }
     }
 
     #[test]
     fn a_named_deployment_needs_no_guess() {
-        let state = State::default().with(&workload("Deployment"));
         let fields = r#"{"k8smeta.ns.name":"default","k8smeta.deployment.name":"web"}"#;
-        assert!(matches!(decide(fields, &state), Decision::Propose(_)));
+        let decided = decide(fields, &setup().desired_state(WEB));
+        assert!(decided.starts_with("propose: Scale default/web to 0\nbecause: \"Shell\" in default/web\n"));
+        let decided = decide(fields, &setup().owner("default", POD, &workload("StatefulSet")));
+        assert_eq!(decided, "ignore: the desired state has no Deployment default/web");
     }
 
     #[test]
     fn what_is_not_certain_is_ignored_with_a_reason() {
-        let ambiguous = OwnerError::Ambiguous(vec![workload("Deployment"), workload("StatefulSet")]);
+        let ambiguous = || {
+            let first = setup().owner("default", POD, &workload("Deployment"));
+            first.owner("default", POD, &workload("StatefulSet"))
+        };
+        let daemon = setup().owner("default", POD, &workload("DaemonSet"));
         let table = [
-            ("{}", State::default(), "names no namespace"),
-            (r#"{"k8s.ns.name":null,"k8s.pod.name":null}"#, State::default(), "names no namespace"),
-            (r#"{"k8s.ns.name":"<NA>","k8s.pod.name":"<NA>"}"#, State::default(), "names no namespace"),
-            (r#"{"k8s.ns.name":"default","k8s.pod.name":"<NA>"}"#, State::default(), "names no pod"),
-            (&of_pod(), State::default(), "no object that makes such a pod"),
-            (
-                &of_pod(),
-                State::default().with_owner("default", POD, Err(ambiguous)),
-                "StatefulSet default/web",
-            ),
-            (
-                &of_pod(),
-                State::default().with_owner("default", POD, Ok(workload("DaemonSet"))),
-                "no replicas",
-            ),
+            ("{}", setup(), "names no namespace"),
+            (r#"{"k8s.ns.name":null,"k8s.pod.name":null}"#, setup(), "names no namespace"),
+            (r#"{"k8s.ns.name":"<NA>","k8s.pod.name":"<NA>"}"#, setup(), "names no namespace"),
+            (r#"{"k8s.ns.name":"default","k8s.pod.name":"<NA>"}"#, setup(), "names no pod"),
+            (&of_pod(), setup(), "no object that makes such a pod"),
+            (&of_pod(), ambiguous(), "StatefulSet default/web"),
+            (&of_pod(), daemon, "no replicas"),
         ];
-        for (fields, state, expected) in table {
-            let Decision::Ignore(reason) = decide(fields, &state) else { panic!("{fields} is not ignored") };
-            assert!(reason.contains(expected), "{fields}: {reason}");
+        for (fields, setup, expected) in table {
+            let decided = decide(fields, &setup);
+            assert!(decided.starts_with("ignore: ") && decided.contains(expected), "{fields}: {decided}");
         }
     }
 
     #[test]
     fn other_rules_are_ignored() {
-        let config = Config { rules: vec!["Other".to_owned()] };
-        let data = r#"{"rule":"Shell"}"#;
-        let decision = ScaleToZero::handle(&event("t", data), &config, &State::default());
-        assert_eq!(decision, Ok(Decision::ignore("rule \"Shell\" is not configured")));
+        let other = setup().config(json!({ "rules": ["Other"] }));
+        assert_eq!(decide("{}", &other), r#"ignore: rule "Shell" is not configured"#);
     }
 
     #[test]
     fn an_empty_list_of_rules_is_refused() {
-        assert!(ScaleToZero::validate(&Config { rules: Vec::new() }).is_err());
+        for config in [json!({ "rules": [] }), json!({}), json!({ "rules": ["Shell"], "rulez": [] })] {
+            assert!(setup().config(config.clone()).validate().is_err(), "{config}");
+        }
+        assert_eq!(testing::schema::<scale_to_zero>()["properties"]["rules"]["minItems"], 1);
     }
 }

@@ -1,0 +1,199 @@
+//! One change to one object.
+//!
+//! The builders write the two patch languages of the contract. Whether the result is valid, and
+//! allowed, is the gateway's to judge.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::ObjectRef;
+use crate::pointer::segments;
+
+/// One change to one object.
+///
+/// ```
+/// use riposte_sdk::prelude::*;
+/// use serde_json::json;
+///
+/// let web = ObjectRef::namespaced("apps/v1", "Deployment", "default", "web");
+/// let image = "/spec/template/spec/containers/0/image";
+/// let patches = [
+///     Patch::scale(&web, 0),
+///     Patch::set(&web, "/spec/paused", true),
+///     Patch::set(&web, image, "nginx:1.29"),
+///     Patch::remove(&web, "/spec/template/spec/hostNetwork"),
+///     Patch::label(&web, "quarantine", "true"),
+///     Patch::annotate(&web, "riposte.dev/why", "a shell"),
+///     Patch::label_pods(&web, "quarantine", "true"),
+///     Patch::annotate_pods(&web, "riposte.dev/why", "a shell"),
+///     Patch::merge(&web, json!({ "spec": { "strategy": { "type": "Recreate" } } })),
+///     Patch::json(&web, [Operation::test(image, "nginx:1.28"), Operation::replace(image, "nginx:1.29")]),
+/// ];
+/// assert_eq!(patches[0].to_string(), r#"merge Deployment default/web {"spec":{"replicas":0}}"#);
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[must_use = "a patch does something in a proposal only"]
+pub struct Patch {
+    /// The object.
+    pub target: ObjectRef,
+    /// The change.
+    pub change: Change,
+}
+
+/// The two patch languages.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// RFC 6902, JSON Patch.
+    Json(Vec<Operation>),
+    /// RFC 7396, a merge patch.
+    Merge(Value),
+}
+
+impl Patch {
+    /// Sets `spec.replicas`.
+    pub fn scale(target: &ObjectRef, replicas: u32) -> Self {
+        Self::set(target, "/spec/replicas", replicas)
+    }
+
+    /// Sets what is at a path, written as a JSON pointer.
+    ///
+    /// Objects on the way are made if they are not there. An object as the value is merged into the
+    /// one that is there, and `null` removes. A number in the path is an index into a list: then
+    /// everything before the last segment has to be there, and `-` as the last one appends.
+    pub fn set(target: &ObjectRef, path: &str, value: impl Into<Value>) -> Self {
+        let (names, value) = (segments(path), value.into());
+        if !through_list(&names) {
+            return Self::merged(target, &names, value);
+        }
+        // An element is replaced; to add at its index would insert another one before it.
+        let is_element = names.last().is_some_and(|last| is_index(last) && last != "-");
+        let operation =
+            if is_element { Operation::replace(path, value) } else { Operation::add(path, value) };
+        Self::json(target, [operation])
+    }
+
+    /// Removes what is at a path, written as a JSON pointer. Through a list it has to be there.
+    pub fn remove(target: &ObjectRef, path: &str) -> Self {
+        let names = segments(path);
+        if through_list(&names) {
+            return Self::json(target, [Operation::remove(path)]);
+        }
+        Self::merged(target, &names, Value::Null)
+    }
+
+    /// Sets a label of the object. Its pods do not get it, see [`Patch::label_pods`].
+    pub fn label(target: &ObjectRef, key: &str, value: &str) -> Self {
+        Self::merged(target, &path(&["metadata", "labels", key]), value.into())
+    }
+
+    /// Sets an annotation of the object.
+    pub fn annotate(target: &ObjectRef, key: &str, value: &str) -> Self {
+        Self::merged(target, &path(&["metadata", "annotations", key]), value.into())
+    }
+
+    /// Sets a label of the pods that the object makes, which makes them anew.
+    pub fn label_pods(target: &ObjectRef, key: &str, value: &str) -> Self {
+        Self::merged(target, &pods(target, &["metadata", "labels", key]), value.into())
+    }
+
+    /// Sets an annotation of the pods that the object makes, which makes them anew.
+    pub fn annotate_pods(target: &ObjectRef, key: &str, value: &str) -> Self {
+        Self::merged(target, &pods(target, &["metadata", "annotations", key]), value.into())
+    }
+
+    /// Operations after RFC 6902, made in their order; if one fails, none is made.
+    pub fn json(target: &ObjectRef, operations: impl IntoIterator<Item = Operation>) -> Self {
+        Self { target: target.clone(), change: Change::Json(operations.into_iter().collect()) }
+    }
+
+    /// Merges an object into the manifest, after RFC 7396: lists are replaced, `null` removes.
+    ///
+    /// The gateway refuses what is no object.
+    pub fn merge(target: &ObjectRef, object: Value) -> Self {
+        Self { target: target.clone(), change: Change::Merge(object) }
+    }
+
+    /// A merge patch that sets one value.
+    fn merged(target: &ObjectRef, path: &[String], value: Value) -> Self {
+        let around = |value, name: &String| json!({ (name.as_str()): value });
+        Self::merge(target, path.iter().rev().fold(value, around))
+    }
+}
+
+/// One operation of a JSON Patch.
+///
+/// Paths are JSON pointers: a `/` inside of a name is written `~1`, a `~` is `~0`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Operation {
+    op: &'static str,
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<Value>,
+}
+
+impl Operation {
+    /// Fails, and with it the whole proposal, unless this value is at the path.
+    #[must_use]
+    pub fn test(path: &str, value: impl Into<Value>) -> Self {
+        Self::new("test", path, Some(value.into()))
+    }
+
+    /// Adds a member, or replaces it; into a list it inserts, and `-` appends.
+    #[must_use]
+    pub fn add(path: &str, value: impl Into<Value>) -> Self {
+        Self::new("add", path, Some(value.into()))
+    }
+
+    /// Replaces what is there.
+    #[must_use]
+    pub fn replace(path: &str, value: impl Into<Value>) -> Self {
+        Self::new("replace", path, Some(value.into()))
+    }
+
+    /// Removes what is there.
+    #[must_use]
+    pub fn remove(path: &str) -> Self {
+        Self::new("remove", path, None)
+    }
+
+    fn new(op: &'static str, path: &str, value: Option<Value>) -> Self {
+        let path =
+            if path.is_empty() || path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        Self { op, path, value }
+    }
+}
+
+impl fmt::Display for Patch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (language, change) = match &self.change {
+            Change::Json(operations) => ("json", json!(operations)),
+            Change::Merge(object) => ("merge", object.clone()),
+        };
+        write!(f, "{language} {} {change}", self.target)
+    }
+}
+
+/// Where an object describes its pods.
+fn pods(target: &ObjectRef, below: &[&str]) -> Vec<String> {
+    let template: &[&str] = match target.kind.as_str() {
+        "Pod" => &[],
+        "CronJob" => &["spec", "jobTemplate", "spec", "template"],
+        _ => &["spec", "template"],
+    };
+    path(&[template, below].concat())
+}
+
+fn path(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn is_index(segment: &str) -> bool {
+    segment == "-" || (!segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// A merge patch can only replace a whole list.
+fn through_list(segments: &[String]) -> bool {
+    segments.iter().any(|segment| is_index(segment))
+}
