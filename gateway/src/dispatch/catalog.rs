@@ -200,7 +200,7 @@ impl Plugin {
             Sandbox::new(&config.name, engine, &component, config.limits.clone()).map_err(|error| {
                 LoadError::Invalid {
                     plugin: plugin(),
-                    reason: format!("it does not follow {CONTRACT}: {error:#}"),
+                    reason: format!("it does not follow the contract {CONTRACT}: {error:#}"),
                 }
             })?;
         let failed = |failure| LoadError::Failed { plugin: plugin(), failure };

@@ -8,8 +8,8 @@ use wasmtime::component::Component;
 use super::catalog::LoadError;
 use super::engine::Engine;
 
-/// What a plugin follows, as errors name it.
-pub const CONTRACT: &str = "the contract riposte:plugin@0.1.0";
+/// The contract, with its version.
+pub const CONTRACT: &str = "riposte:plugin@0.1.0";
 /// Every interface that a plugin may import.
 const IMPORTS: [&str; 3] =
     ["riposte:plugin/types@0.1.0", "riposte:plugin/log@0.1.0", "riposte:plugin/desired-state@0.1.0"];
@@ -58,5 +58,7 @@ pub(super) fn compile(engine: &Engine, plugin: &str, bytes: &[u8]) -> Result<Com
 fn wrap(module: &[u8]) -> Result<Vec<u8>, String> {
     let mut encoder = wit_component::ComponentEncoder::default();
     let encoded = encoder.validate(true).module(module).and_then(|encoder| encoder.encode());
-    encoded.map_err(|error| format!("it is a core module that does not follow {CONTRACT}: {error:#}"))
+    encoded.map_err(|error| {
+        format!("it is a core module that does not follow the contract {CONTRACT}: {error:#}")
+    })
 }

@@ -43,7 +43,7 @@ pub fn inspect(engine: &Engine, name: &str, bytes: &[u8]) -> Result<Inspection, 
         imports.extend(functions.map(|(function, _)| format!("{short}.{function}")));
     }
     let sandbox = Sandbox::new(name, engine, &component, Limits::default()).map_err(|error| {
-        let reason = format!("it does not follow {CONTRACT}: {error:#}");
+        let reason = format!("it does not follow the contract {CONTRACT}: {error:#}");
         LoadError::Invalid { plugin: name.to_owned(), reason }
     })?;
     let said =

@@ -40,8 +40,8 @@ pub struct Dispatched {
 pub struct Trial {
     /// The decision, or why there is none.
     pub answer: Result<Decision, Failure>,
-    /// The fuel used.
-    pub fuel: u64,
+    /// The fuel used; not known of a guest that trapped for another reason than its fuel.
+    pub fuel: Option<u64>,
     /// The most linear memory that the guest had, in bytes.
     pub memory_bytes: usize,
     /// What the plugin logged.
@@ -51,7 +51,7 @@ pub struct Trial {
 /// A call's answer and the state that the guest left behind.
 struct Run<T> {
     answer: Result<T, Failure>,
-    fuel: u64,
+    fuel: Option<u64>,
     host: Host,
 }
 
@@ -102,7 +102,7 @@ impl Sandbox {
         snapshot: Arc<Snapshot>,
     ) -> Result<Dispatched, Failure> {
         let trial = self.trial(event, config, snapshot);
-        Ok(Dispatched { decision: trial.answer?, fuel: trial.fuel, log: trial.log })
+        Ok(Dispatched { decision: trial.answer?, fuel: trial.fuel.unwrap_or_default(), log: trial.log })
     }
 
     /// The same, and says what it took also when there is no decision.
@@ -136,9 +136,14 @@ impl Sandbox {
         let called = fueled
             .and_then(|()| self.pre.instantiate(&mut store))
             .and_then(|instance| call(&instance, &mut store));
-        let fuel = self.limits.fuel.saturating_sub(store.get_fuel().unwrap_or_default());
         self.say(&store.data().log);
         let answer = called.map_err(|error| self.failure(&error, store.data()));
+        // A trap leaves the count where the guest last wrote it down.
+        let fuel = match &answer {
+            Ok(_) => store.get_fuel().ok().map(|left| self.limits.fuel.saturating_sub(left)),
+            Err(Failure::OutOfFuel { fuel }) => Some(*fuel),
+            Err(_) => None,
+        };
         Run { answer, fuel, host: store.into_data() }
     }
 
