@@ -89,10 +89,8 @@ fn compile(folder: &Path) -> Result<PathBuf, CommandError> {
         return Err(no("the plugin does not build; cargo has said why"));
     }
     let said = String::from_utf8_lossy(&output.stdout);
-    let modules = said.lines().filter_map(module);
-    modules
-        .last()
-        .ok_or_else(|| no("cargo made no .wasm file: the crate needs `crate-type = [\"cdylib\", …]`"))
+    let module = said.lines().rev().find_map(module);
+    module.ok_or_else(|| no("cargo made no .wasm file: the crate needs `crate-type = [\"cdylib\", …]`"))
 }
 
 /// The `.wasm` file of a line in which cargo tells what it made.
