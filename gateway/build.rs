@@ -39,6 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn vendor(workspace: &Path) -> Result<String, Box<dyn Error>> {
     let mut paths = Vec::new();
     sources(&workspace.join("sdk"), &mut paths)?;
+    paths.push(workspace.join("LICENSE"));
     paths.sort();
     let mut manifests = String::new();
     let mut table = String::from("&[\n");

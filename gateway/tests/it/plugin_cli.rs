@@ -126,6 +126,10 @@ fn what_cannot_be_tested_says_what_to_do() {
         let (status, said) = test(&["deployment"]);
         assert!(status == Some(1) && said.contains(expected), "{text}: {said}");
     }
+    // Nor does a case that cannot be run hide the others.
+    fs::write(folder.join("tests/cases/no-pod/config.yaml"), "rules: []\n").unwrap();
+    let (_, said) = test(&[]);
+    assert!(said.contains("name at least one Falco rule") && said.contains("11 passed, 2 failed"), "{said}");
     fs::remove_file(&event).unwrap();
     let (status, said) = test(&[]);
     assert!(status == Some(2) && said.contains("deployment/event.json"), "{said}");
@@ -266,10 +270,15 @@ fn a_new_plugin_has_the_sdk_of_this_program_and_settings_that_the_gateway_takes(
     for file in ["Cargo.toml", "README.md", "plugin.yaml", "src/lib.rs"] {
         assert!(!text(file).contains("__"), "{file} holds a place that is not filled");
     }
-    for file in ["sdk/src/lib.rs", "sdk/macros/src/lib.rs", "sdk/wit/plugin.wit", "sdk/Cargo.toml"] {
+    for file in ["sdk/src/lib.rs", "sdk/macros/src/lib.rs", "sdk/wit/plugin.wit", "sdk/Cargo.toml", "LICENSE"]
+    {
         let ours = fs::read_to_string(workspace().join(file)).expect("the sdk");
         assert_eq!(text(&format!("vendor/{file}")), ours, "{file}");
     }
+    let code = text("src/lib.rs");
+    let shown = &code[code.find("/// Which alerts").unwrap()..code.find("#[cfg(test)]").unwrap()];
+    let guide = fs::read_to_string(workspace().join("docs/plugins.md")).expect("the guide");
+    assert!(guide.contains(shown.trim_end()), "docs/plugins.md shows another plugin than this:\n{shown}");
     for case in ["urgent", "no-pod"] {
         assert!(text(&format!("tests/cases/{case}/decision.yaml")).starts_with("decision: "), "{case}");
     }

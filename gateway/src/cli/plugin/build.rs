@@ -1,8 +1,8 @@
 //! `riposte plugin build`: cargo, the flags that make a guest small and quick to start, and the
 //! wrapping into a component.
 //!
-//! Flags of the author's own (`.cargo/config.toml`, `RUSTFLAGS`) are kept: ours are only added to the
-//! last link.
+//! Flags of the author's own (`.cargo/config.toml`, `RUSTFLAGS`) are kept, and hold where they say
+//! otherwise: ours are only added to the last link.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -211,3 +211,54 @@ fn manifests(root: &Path) -> Result<Vec<(String, String)>, CommandError> {
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dispatch::Failure;
+    use crate::model::manifest::CommitSha;
+
+    fn verdict(first: Result<Decision, Failure>, second: Preview) -> Verdict {
+        let trial = Trial { answer: first, fuel: Some(7), memory_bytes: 0, log: Vec::new() };
+        Verdict { trial, took: Duration::ZERO, preview: second, subscribed: true }
+    }
+
+    fn preview(decision: Option<Decision>, fuel: Option<u64>, outcome: OutcomeKind, reason: &str) -> Preview {
+        Preview {
+            plugin_digest: String::new(),
+            config_digest: String::new(),
+            base: CommitSha::parse(&"0".repeat(40)).unwrap(),
+            decision,
+            fuel,
+            outcome,
+            reason: reason.to_owned(),
+            diff: None,
+        }
+    }
+
+    #[test]
+    fn two_runs_that_differ_are_told() {
+        let ignore = |reason: &str| Decision::Ignore { reason: reason.to_owned() };
+        let ignored = |reason, fuel| preview(Some(ignore(reason)), Some(fuel), OutcomeKind::Ignored, reason);
+        let failed = |reason| preview(None, None, OutcomeKind::Failed, reason);
+        let trap = || Err(Failure::Trap("wild".to_owned()));
+        let table = [
+            (Ok(ignore("a")), ignored("a", 7), None),
+            (Ok(ignore("a")), ignored("a", 8), Some("the second Some(8)")),
+            (Ok(ignore("a")), ignored("b", 7), Some("\"b\"")),
+            (Ok(ignore("a")), failed("trap: wild"), Some("trap: wild")),
+            (trap(), failed("trap: wild"), None),
+            (trap(), failed("trap: wilder"), Some("wilder")),
+            (trap(), ignored("a", 7), Some("Trap(\"wild\")")),
+        ];
+        for (first, second, expected) in table {
+            let found = verdict(first.clone(), second.clone()).difference();
+            match expected {
+                None => assert_eq!(found, None, "{first:?} {second:?}"),
+                Some(part) => {
+                    assert!(found.is_some_and(|found| found.contains(part)), "{first:?} {second:?}")
+                }
+            }
+        }
+    }
+}

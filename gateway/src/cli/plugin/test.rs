@@ -38,7 +38,13 @@ impl Test {
         let plugin = self.subject.load(&Engine::new()?, None)?;
         let mut failed = 0;
         for case in &cases {
-            let (outcome, summary) = self.one(&plugin, case).await?;
+            let (outcome, summary) = match self.one(&plugin, case).await {
+                // One case that cannot be run does not hide the others.
+                Err(CommandError::Negative(shown)) => {
+                    (Outcome::Failed { why: "it cannot be run", shown }, "no decision".to_owned())
+                }
+                other => other?,
+            };
             let word = match &outcome {
                 Outcome::Passed => "ok",
                 Outcome::Blessed => "blessed",
