@@ -1,7 +1,7 @@
 //! Asking the journal over REST: events, plugins, replays, the audit chain.
 //!
 //! Shapes here are the public contract; the journal's own types may change beneath them. Errors
-//! are RFC 9457 problems. Nothing here writes, except `POST /v1/replays`.
+//! are RFC 9457 problems. Nothing here writes, except `POST`.
 
 mod audit;
 mod events;
@@ -24,6 +24,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(events::show))
         .routes(routes!(events::raw))
         .routes(routes!(plugins::list))
+        .routes(routes!(plugins::switch_mode))
         .routes(routes!(replays::create))
         .routes(routes!(replays::show))
         .routes(routes!(audit::verify))

@@ -6,6 +6,7 @@ mod check;
 mod client;
 mod demo;
 mod events;
+mod mode;
 mod plugin;
 mod replay;
 mod serve;
@@ -40,6 +41,8 @@ enum Command {
     Events(events::Events),
     /// Hold recorded events against today's plugins, or react to them anew.
     Replay(Box<replay::Replay>),
+    /// Let a plugin commit, or no more, at once.
+    Mode(mode::SwitchMode),
     /// Compute the journal's hash chain anew.
     Audit(audit::Audit),
     /// Find what is wrong with a configuration before a deployment does.
@@ -78,6 +81,7 @@ impl Cli {
             Command::Plugin(command) => Box::pin(command.run(&mut out)).await,
             Command::Events(command) => command.run(&mut out).await,
             Command::Replay(command) => command.run(&mut out).await,
+            Command::Mode(command) => command.run(&mut out).await,
             Command::Audit(command) => command.run(&mut out).await,
             Command::Check(command) => command.run(&mut out).await,
         };

@@ -13,7 +13,7 @@ use crate::commit::Notifier;
 use crate::commit::notify::NotifyError;
 use crate::config::{Config, ConfigError};
 use crate::dispatch::{self, Catalog, Engine};
-use crate::pipeline::{Hold, Limits, Pipeline, Wake};
+use crate::pipeline::{Hold, Limits, Modes, Pipeline, Wake};
 use crate::receive;
 use crate::record::{Journal, RecordError};
 use crate::repository::{Repository, RepositoryError};
@@ -81,6 +81,7 @@ impl Gateway {
             .local_addr()
             .map_err(|source| StartError::Listen { address: config.server.listen, source })?;
         let (journal, journal_task) = Journal::open(&config.journal).await?;
+        let modes = Modes::take_up(&journal, &catalog).await?;
         // A repository that is away is no reason to take no events: reactions wait for it.
         let repository = Repository::new(&config.repository, &config.journal.dir)?;
         let body_bytes_max = config.server.limits.body_bytes_max;
@@ -88,6 +89,7 @@ impl Gateway {
             journal,
             repository,
             catalog,
+            modes,
             guardrails: config.guardrails.clone(),
             schemas: Arc::new(Schemas::kubernetes()),
             notifier,

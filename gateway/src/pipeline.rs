@@ -7,6 +7,7 @@
 mod commit;
 mod decide;
 mod hold;
+mod modes;
 mod preview;
 mod process;
 
@@ -17,6 +18,7 @@ use http::HeaderMap;
 use tokio::sync::{Notify, watch};
 
 pub use hold::Hold;
+pub use modes::Modes;
 pub use preview::Preview;
 
 use crate::commit::Notifier;
@@ -71,6 +73,8 @@ pub struct Pipeline {
     pub repository: Repository,
     /// The plugins.
     pub catalog: Catalog,
+    /// The modes that were switched.
+    pub modes: Modes,
     /// What no plugin may do.
     pub guardrails: Guardrails,
     /// What a valid object looks like.

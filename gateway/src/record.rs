@@ -10,6 +10,7 @@ mod open;
 mod query;
 mod reaction;
 mod replay;
+mod switch;
 mod writer;
 
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ pub use event::{Admission, Admitted, RawStored, RecordedEvent};
 pub use query::{AttemptView, CommitView, EventDetail, EventFilter, EventRow, ReactionView};
 pub use reaction::{Decided, DueReaction, Proposal, Route, SettledCommit, Settlement, Stage};
 pub use replay::{Base, ReplayMode, ReplayPlan, ReplayRow};
+pub use switch::Switch;
 
 /// Where the journal lives.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

@@ -3,23 +3,23 @@
 //!
 //! All reasons against a proposal are collected and given at once. Nothing here writes.
 
+mod create;
+mod draft;
 mod grant;
 mod refusal;
 mod schema;
 mod semantics;
 
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use similar::TextDiff;
 
+use draft::Draft;
 pub use refusal::{Refusal, Refusals};
 pub use schema::Schemas;
 
 use crate::model::manifest::{CommitSha, ObjectRef};
-use crate::model::patch::{Changes, Patch};
+use crate::model::patch::{Change, Changes, Patch};
 use crate::model::plugin::Grants;
 use crate::repository::edit::{differences, edit, patched};
 use crate::repository::{FileChange, Located, Snapshot};
@@ -79,7 +79,14 @@ impl ValidatedChange {
     }
 }
 
-/// Checks a proposal's patches against the snapshot, and makes the new texts.
+/// What a proposal is held against.
+struct Rules<'a> {
+    grants: &'a Grants,
+    guardrails: &'a Guardrails,
+    schemas: &'a Schemas,
+}
+
+/// Checks a proposal's changes against the snapshot, and makes the new texts.
 ///
 /// # Errors
 /// Every reason why it is refused.
@@ -90,61 +97,49 @@ pub fn validate(
     schemas: &Schemas,
     snapshot: &Snapshot,
 ) -> Result<Validated, Refusals> {
+    let rules = Rules { grants, guardrails, schemas };
+    let mut draft = Draft::new(snapshot);
     let mut refusals = Vec::new();
-    let mut texts: BTreeMap<String, String> = BTreeMap::new();
-    let mut manifests: BTreeMap<ObjectRef, Value> = BTreeMap::new();
     for patch in &changes.patches {
-        let located = match allowed(patch, grants, guardrails, snapshot) {
-            Ok(located) => located,
-            Err(reasons) => {
-                refusals.extend(reasons);
-                continue;
+        let drafted = match &patch.change {
+            Change::Create { manifest, beside } => {
+                create::create(&mut draft, &rules, &patch.target, manifest, beside)
             }
+            Change::JsonPatch(_) | Change::MergePatch(_) => change(&mut draft, &rules, patch),
         };
-        // A second patch of one object, or of one file, stands on what the first one made.
-        let before = manifests.get(&patch.target).unwrap_or(&located.manifest).clone();
-        let text = texts.get(&located.path).map(String::as_str).or_else(|| snapshot.text(&located.path));
-        match apply(patch, located, &before, text.unwrap_or_default(), grants, schemas) {
-            Ok((_, text)) if text.len() > snapshot.file_bytes_max() => {
-                let (path, file_bytes_max) = (located.path.clone(), snapshot.file_bytes_max());
-                refusals.push(Refusal::TooLarge { path, file_bytes_max });
-            }
-            Ok((after, text)) => {
-                manifests.insert(patch.target.clone(), after);
-                texts.insert(located.path.clone(), text);
-            }
-            Err(reasons) => refusals.extend(reasons),
-        }
+        refusals.extend(drafted.err().unwrap_or_default());
     }
-    if let Some(refusals) = Refusals::new(refusals) {
-        return Err(refusals);
+    match Refusals::new(refusals) {
+        Some(refusals) => Err(refusals),
+        None => Ok(draft.finish()),
     }
-    texts.retain(|path, text| snapshot.text(path) != Some(text.as_str()));
-    if texts.is_empty() {
-        return Ok(Validated::Unchanged);
-    }
-    let diff = texts
-        .iter()
-        .map(|(path, text)| unified(path, snapshot.text(path).unwrap_or_default(), text))
-        .collect();
-    let files = texts.into_iter().map(|(path, content)| FileChange { path, content }).collect();
-    Ok(Validated::Change(ValidatedChange { base: snapshot.commit().clone(), files, diff }))
 }
 
-/// Grants on the object, guardrails, and where it stands.
-fn allowed<'a>(
-    patch: &Patch,
-    grants: &Grants,
-    guardrails: &Guardrails,
-    snapshot: &'a Snapshot,
-) -> Result<&'a Located, Vec<Refusal>> {
-    let target = &patch.target;
-    let mut reasons = grant::check_object(grants, target);
-    if target.namespace.as_ref().is_some_and(|namespace| guardrails.protected_namespaces.contains(namespace))
-    {
+/// Changes an object that is there.
+fn change(draft: &mut Draft<'_>, rules: &Rules<'_>, patch: &Patch) -> Result<(), Vec<Refusal>> {
+    let located = allowed(patch, rules, draft.snapshot())?;
+    let before = draft.manifest(&patch.target).unwrap_or(&located.manifest);
+    let (after, text) = apply(patch, &located, before, draft.text(&located.path), rules)?;
+    draft.put(&located.path, text).map_err(|refusal| vec![refusal])?;
+    draft.now(&patch.target, after);
+    Ok(())
+}
+
+/// What the grants and the guardrails say of an object as a whole.
+fn check_object(rules: &Rules<'_>, target: &ObjectRef) -> Vec<Refusal> {
+    let mut reasons = grant::check_object(rules.grants, target);
+    let protected = &rules.guardrails.protected_namespaces;
+    if target.namespace.as_ref().is_some_and(|namespace| protected.contains(namespace)) {
         let by = "its namespace is protected by the configuration".to_owned();
         reasons.push(Refusal::Protected { target: target.clone(), by });
     }
+    reasons
+}
+
+/// Grants on the object, guardrails, and where it stands.
+fn allowed(patch: &Patch, rules: &Rules<'_>, snapshot: &Snapshot) -> Result<Located, Vec<Refusal>> {
+    let target = &patch.target;
+    let mut reasons = check_object(rules, target);
     match snapshot.locate(target) {
         Ok(located) => {
             if located.manifest.pointer(PROTECT).is_some_and(|value| value == "true" || value == true) {
@@ -166,18 +161,17 @@ fn apply(
     located: &Located,
     before: &Value,
     text: &str,
-    grants: &Grants,
-    schemas: &Schemas,
+    rules: &Rules<'_>,
 ) -> Result<(Value, String), Vec<Refusal>> {
     let target = &patch.target;
     let edit_refused =
         |error| vec![Refusal::Edit { target: target.clone(), path: located.path.clone(), error }];
     let after = patched(before, &patch.change).map_err(edit_refused)?;
     let changed = differences(before, &after);
-    let mut reasons: Vec<Refusal> = grant::check_fields(grants, target, &changed).into_iter().collect();
+    let mut reasons: Vec<Refusal> = grant::check_fields(rules.grants, target, &changed).into_iter().collect();
     reasons.extend(identity(target, before, &after));
     if !changed.is_empty() {
-        reasons.extend(schemas.check(target, &after));
+        reasons.extend(rules.schemas.check(target, &after));
         reasons.extend(semantics::check(target, &after));
     }
     if !reasons.is_empty() {
@@ -200,9 +194,4 @@ fn identity(target: &ObjectRef, before: &Value, after: &Value) -> Option<Refusal
     ];
     let field = IDENTITY.iter().find(|field| before.pointer(field) != after.pointer(field))?;
     Some(Refusal::Identity { target: target.clone(), field })
-}
-
-fn unified(path: &str, before: &str, after: &str) -> String {
-    let diff = TextDiff::from_lines(before, after);
-    diff.unified_diff().context_radius(3).header(&format!("a/{path}"), &format!("b/{path}")).to_string()
 }

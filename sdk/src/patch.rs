@@ -1,6 +1,6 @@
 //! One change to one object.
 //!
-//! The builders write the two patch languages of the contract. Whether the result is valid, and
+//! The builders write the changes of the contract. Whether the result is valid, and
 //! allowed, is the gateway's to judge.
 
 use std::fmt;
@@ -42,13 +42,20 @@ pub struct Patch {
     pub change: Change,
 }
 
-/// The two patch languages.
+/// Two patch languages, and a new object.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// RFC 6902, JSON Patch.
     Json(Vec<Operation>),
     /// RFC 7396, a merge patch.
     Merge(Value),
+    /// A new object, beside another one.
+    Create {
+        /// The manifest.
+        manifest: Value,
+        /// The object whose folder, and kustomization, it shares.
+        beside: ObjectRef,
+    },
 }
 
 impl Patch {
@@ -115,6 +122,39 @@ impl Patch {
         Self { target: target.clone(), change: Change::Merge(object) }
     }
 
+    /// Makes a new object, in a file of its own beside the file of another object of its namespace;
+    /// where a kustomization lists that one, it lists the new one too.
+    ///
+    /// What is there already with the same content is left alone, so always propose the same text.
+    ///
+    /// ```
+    /// use riposte_sdk::prelude::*;
+    /// use serde_json::json;
+    ///
+    /// let web = ObjectRef::namespaced("apps/v1", "Deployment", "default", "web");
+    /// let patch = Patch::create(&web, json!({
+    ///     "apiVersion": "networking.k8s.io/v1",
+    ///     "kind": "NetworkPolicy",
+    ///     "metadata": { "name": "isolate-web" },
+    ///     "spec": { "podSelector": { "matchLabels": { "app": "web" } }, "policyTypes": ["Ingress"] },
+    /// }));
+    /// assert_eq!(patch.target.to_string(), "NetworkPolicy default/isolate-web");
+    /// ```
+    pub fn create(beside: &ObjectRef, mut manifest: Value) -> Self {
+        if let Some(metadata) = manifest.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.insert("namespace".to_owned(), json!(beside.namespace));
+        }
+        let text =
+            |pointer: &str| manifest.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let target = ObjectRef {
+            api_version: text("/apiVersion"),
+            kind: text("/kind"),
+            namespace: beside.namespace.clone(),
+            name: text("/metadata/name"),
+        };
+        Self { target, change: Change::Create { manifest, beside: beside.clone() } }
+    }
+
     /// A merge patch that sets one value.
     fn merged(target: &ObjectRef, path: &[String], value: Value) -> Self {
         let around = |value, name: &String| json!({ (name.as_str()): value });
@@ -167,11 +207,13 @@ impl Operation {
 
 impl fmt::Display for Patch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (language, change) = match &self.change {
-            Change::Json(operations) => ("json", json!(operations)),
-            Change::Merge(object) => ("merge", object.clone()),
-        };
-        write!(f, "{language} {} {change}", self.target)
+        match &self.change {
+            Change::Json(operations) => write!(f, "json {} {}", self.target, json!(operations)),
+            Change::Merge(object) => write!(f, "merge {} {object}", self.target),
+            Change::Create { manifest, beside } => {
+                write!(f, "create {} beside {beside} {manifest}", self.target)
+            }
+        }
     }
 }
 

@@ -1,11 +1,19 @@
-//! `GET /v1/plugins`: which code runs, with which rights.
+//! `GET /v1/plugins`: which code runs, with which rights; `POST /v1/plugins/{name}/mode`.
 
 use axum::Json;
-use axum::extract::State;
-use serde::Serialize;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
 
+use super::Problem;
+use crate::dispatch::Plugin;
 use crate::model::plugin::Mode;
+use crate::pipeline::Modes;
 use crate::server::App;
+
+/// The longest reason of a switch, in bytes.
+const REASON_BYTES_MAX: usize = 1_024;
 
 /// The configured plugins.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -24,8 +32,13 @@ pub(super) struct PluginView {
     summary: String,
     /// Its version, as it says.
     version: String,
-    /// `observe` or `enforce`.
-    mode: &'static str,
+    /// What is done with its proposals: `observe` or `enforce`.
+    mode: Mode,
+    /// What the configuration says.
+    configured_mode: Mode,
+    /// Why the mode was switched, while it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    switched_because: Option<String>,
     /// Digest of the component that runs.
     digest: String,
     /// Digest of its configuration.
@@ -38,19 +51,57 @@ pub(super) struct PluginView {
     grants: serde_json::Value,
 }
 
+impl PluginView {
+    fn new(plugin: &Plugin, modes: &Modes) -> Self {
+        Self {
+            name: plugin.name().to_owned(),
+            summary: plugin.description().summary.clone(),
+            version: plugin.description().version.clone(),
+            mode: modes.of(plugin),
+            configured_mode: plugin.mode(),
+            switched_because: modes.switch_of(plugin).map(|switch| switch.reason),
+            digest: plugin.identity().digest.clone(),
+            config_digest: plugin.identity().config_digest.clone(),
+            config: plugin.config().clone(),
+            grants: serde_json::to_value(plugin.grants()).unwrap_or_default(),
+        }
+    }
+}
+
 /// The configured plugins.
 #[utoipa::path(get, path = "/v1/plugins", responses((status = 200, body = PluginList)))]
 pub(super) async fn list(State(app): State<App>) -> Json<PluginList> {
     let plugins = app.pipeline.catalog.plugins().iter();
-    let plugins = plugins.map(|plugin| PluginView {
-        name: plugin.name().to_owned(),
-        summary: plugin.description().summary.clone(),
-        version: plugin.description().version.clone(),
-        mode: Mode::as_str(plugin.mode()),
-        digest: plugin.identity().digest.clone(),
-        config_digest: plugin.identity().config_digest.clone(),
-        config: plugin.config().clone(),
-        grants: serde_json::to_value(plugin.grants()).unwrap_or_default(),
-    });
-    Json(PluginList { plugins: plugins.collect() })
+    Json(PluginList { plugins: plugins.map(|plugin| PluginView::new(plugin, &app.pipeline.modes)).collect() })
+}
+
+/// What a plugin's mode shall be.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SwitchRequest {
+    mode: Mode,
+    /// Why, for the journal: 1 to 1,024 bytes.
+    reason: String,
+}
+
+/// Switches a plugin's mode at once. It holds across restarts, until it is switched back or the
+/// configuration says something else than it does now.
+#[utoipa::path(post, path = "/v1/plugins/{name}/mode", request_body = SwitchRequest,
+    params(("name" = String, Path, description = "The plugin's name in the configuration")),
+    responses((status = 200, body = PluginView), (status = 400, body = Problem), (status = 404, body = Problem)))]
+pub(super) async fn switch_mode(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    request: Result<Json<SwitchRequest>, JsonRejection>,
+) -> Result<Json<PluginView>, Problem> {
+    let Json(request) =
+        request.map_err(|error| Problem::new(error.status(), "bad-switch", error.body_text()))?;
+    if request.reason.trim().is_empty() || request.reason.len() > REASON_BYTES_MAX {
+        let detail = format!("say why, in 1 to {REASON_BYTES_MAX} bytes: the journal keeps it");
+        return Err(Problem::parameter("reason", detail));
+    }
+    let missing = || Problem::new(StatusCode::NOT_FOUND, "not-found", format!("there is no plugin {name:?}"));
+    let plugin = app.pipeline.catalog.get(&name).ok_or_else(missing)?;
+    app.pipeline.switch_mode(plugin, request.mode, request.reason).await?;
+    Ok(Json(PluginView::new(plugin, &app.pipeline.modes)))
 }

@@ -1,4 +1,4 @@
-//! The REST client that `events`, `replay` and `audit` share.
+//! The REST client that the commands share which ask a gateway.
 
 use std::path::PathBuf;
 

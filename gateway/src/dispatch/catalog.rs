@@ -169,6 +169,9 @@ pub enum LoadError {
     },
 }
 
+/// Errors of one configuration that are told.
+const SCHEMA_ERRORS_MAX: usize = 8;
+
 /// A loaded plugin.
 #[derive(Debug, Clone)]
 pub struct Plugin {
@@ -205,11 +208,7 @@ impl Plugin {
             })?;
         let failed = |failure| LoadError::Failed { plugin: plugin(), failure };
         let said = sandbox.describe().map_err(failed)?;
-        let config_text = config.config.to_string();
-        sandbox
-            .validate_config(&config_text)
-            .map_err(failed)?
-            .map_err(|reason| LoadError::Config { plugin: plugin(), reason })?;
+        let config_text = accepted(&sandbox, &config.name, &said.config_schema, &config.config)?;
         let subscriptions = match &config.subscriptions[..] {
             [] => vec![Filter::Any(said.event_types.iter().map(|name| of_type(name)).collect())],
             filters => filters.to_vec(),
@@ -289,12 +288,8 @@ impl Plugin {
     /// # Errors
     /// When it does not accept the configuration.
     pub fn reconfigured(&self, config: serde_json::Value) -> Result<Self, LoadError> {
-        let plugin = || self.identity.name.clone();
-        let config_text = config.to_string();
-        self.sandbox
-            .validate_config(&config_text)
-            .map_err(|failure| LoadError::Failed { plugin: plugin(), failure })?
-            .map_err(|reason| LoadError::Config { plugin: plugin(), reason })?;
+        let (name, schema) = (&self.identity.name, &self.description.config_schema);
+        let config_text = accepted(&self.sandbox, name, schema, &config)?;
         let identity =
             PluginIdentity { config_digest: digest(config_text.as_bytes()), ..self.identity.clone() };
         Ok(Self { identity, config, config_text, ..self.clone() })
@@ -326,6 +321,34 @@ impl Plugin {
             Err(_elapsed) => Err(Failure::InvocationTimeout { invocation_ms: self.invocation_ms }),
         }
     }
+}
+
+/// The configuration's text, if the plugin and the schema that it publishes accept it.
+fn accepted(
+    sandbox: &Sandbox,
+    plugin: &str,
+    schema: &str,
+    config: &serde_json::Value,
+) -> Result<String, LoadError> {
+    let text = config.to_string();
+    sandbox
+        .validate_config(&text)
+        .map_err(|failure| LoadError::Failed { plugin: plugin.to_owned(), failure })?
+        .and_then(|()| check_schema(schema, config))
+        .map_err(|reason| LoadError::Config { plugin: plugin.to_owned(), reason })?;
+    Ok(text)
+}
+
+/// Holds the configuration against the schema that the plugin publishes: its bounds count, whether or
+/// not the plugin's own check knows them.
+fn check_schema(schema: &str, config: &serde_json::Value) -> Result<(), String> {
+    let invalid = |error: String| format!("the JSON Schema that it publishes is none: {error}");
+    let schema = serde_json::from_str(schema).map_err(|error| invalid(error.to_string()))?;
+    let validator = jsonschema::validator_for(&schema).map_err(|error| invalid(error.to_string()))?;
+    let errors = validator.iter_errors(config).take(SCHEMA_ERRORS_MAX);
+    let reasons: Vec<String> =
+        errors.map(|error| format!("config{}: {error}", error.instance_path())).collect();
+    if reasons.is_empty() { Ok(()) } else { Err(reasons.join("; ")) }
 }
 
 fn of_type(name: &str) -> Filter {

@@ -238,7 +238,9 @@ fn read(decision: guest::Decision, limits: &Limits) -> Result<Decision, Failure>
     let mut bytes = proposal.title.len() + proposal.reason.len();
     let mut patches = Vec::with_capacity(proposal.patches.len());
     for patch in proposal.patches {
-        let (guest::Change::JsonPatch(text) | guest::Change::MergePatch(text)) = &patch.change;
+        let (guest::Change::JsonPatch(text)
+        | guest::Change::MergePatch(text)
+        | guest::Change::Create(guest::Creation { manifest: text, .. })) = &patch.change;
         bytes += text.len();
         if bytes > limits.decision_bytes_max {
             return bad(format!("a decision is larger than {} bytes", limits.decision_bytes_max));
@@ -248,7 +250,10 @@ fn read(decision: guest::Decision, limits: &Limits) -> Result<Decision, Failure>
         let change = match patch.change {
             guest::Change::JsonPatch(_) if value.is_array() => Change::JsonPatch(value),
             guest::Change::MergePatch(_) if value.is_object() => Change::MergePatch(value),
-            _ => return bad("a JSON Patch is an array and a merge patch is an object".to_owned()),
+            guest::Change::Create(creation) if value.is_object() => {
+                Change::Create { manifest: value, beside: from_guest(creation.beside) }
+            }
+            _ => return bad("a JSON Patch is an array, a merge patch and a manifest are objects".to_owned()),
         };
         patches.push(Patch { target: from_guest(patch.target), change });
     }

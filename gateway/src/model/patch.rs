@@ -39,7 +39,7 @@ pub struct Patch {
     pub change: Change,
 }
 
-/// The two patch languages of the contract.
+/// The changes of the contract: two patch languages, and a new object.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Change {
@@ -47,4 +47,11 @@ pub enum Change {
     JsonPatch(serde_json::Value),
     /// RFC 7396: an object that is merged into the manifest.
     MergePatch(serde_json::Value),
+    /// A new object, in a file of its own in the folder of another one.
+    Create {
+        /// The manifest: a JSON object.
+        manifest: serde_json::Value,
+        /// The object whose folder, and kustomization, the new one shares.
+        beside: ObjectRef,
+    },
 }

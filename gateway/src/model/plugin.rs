@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What the gateway does with a plugin's proposals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Record what would have been committed, with its diff.
@@ -14,6 +14,12 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// The mode of that word; `observe`, which does nothing, for any other.
+    #[must_use]
+    pub fn of(word: &str) -> Self {
+        if word == Self::Enforce.as_str() { Self::Enforce } else { Self::Observe }
+    }
+
     /// The word the journal, the API and the configuration use.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -58,4 +64,6 @@ pub struct Grants {
     pub namespaces: Vec<String>,
     /// Fields as JSON pointers, with `*` for one step: `/spec/replicas`, `/metadata/labels/*`.
     pub fields: Vec<String>,
+    /// Whether objects of these kinds and namespaces may be made, with whatever fields.
+    pub create: bool,
 }

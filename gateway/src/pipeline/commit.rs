@@ -149,12 +149,16 @@ impl Pipeline {
         Ok(match validated {
             Err(refusals) => Err(ended(OutcomeKind::Refused, refusals.to_string())),
             Ok(Validated::Unchanged) => Err(ended(OutcomeKind::Unchanged, UNCHANGED.to_owned())),
-            Ok(Validated::Change(change)) if reaction.mode == Mode::Observe => Err(Settlement {
-                outcome: OutcomeKind::Observed,
-                reason: format!("would commit: {}", proposal.changes().reason),
-                diff: Some(change.diff().to_owned()),
-                commit: None,
-            }),
+            Ok(Validated::Change(change))
+                if reaction.mode == Mode::Observe || self.modes.of(plugin) == Mode::Observe =>
+            {
+                Err(Settlement {
+                    outcome: OutcomeKind::Observed,
+                    reason: format!("would commit: {}", proposal.changes().reason),
+                    diff: Some(change.diff().to_owned()),
+                    commit: None,
+                })
+            }
             Ok(Validated::Change(change)) => Ok(change),
         })
     }

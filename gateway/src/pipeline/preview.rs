@@ -79,7 +79,7 @@ impl Pipeline {
                         UNCHANGED.clone_into(&mut preview.reason);
                     }
                     Ok(Validated::Change(change)) => {
-                        let enforced = plugin.mode() == Mode::Enforce;
+                        let enforced = self.modes.of(plugin) == Mode::Enforce;
                         preview.outcome =
                             if enforced { OutcomeKind::Committed } else { OutcomeKind::Observed };
                         preview.reason.clone_from(&changes.reason);

@@ -44,7 +44,9 @@ impl Pipeline {
     #[must_use]
     pub fn routes(&self, event: &RecordedEvent) -> Vec<Route> {
         let subscribed = self.catalog.plugins().iter().filter(|plugin| plugin.matches(event.event()));
-        subscribed.map(|plugin| Route { plugin: plugin.name().to_owned(), mode: plugin.mode() }).collect()
+        subscribed
+            .map(|plugin| Route { plugin: plugin.name().to_owned(), mode: self.modes.of(plugin) })
+            .collect()
     }
 
     /// Lets the plugins decide on reactions that are due, several at a time, all at one head.

@@ -1,4 +1,4 @@
-//! The hash chain over events, decisions and outcomes: what makes a rewrite of the journal visible.
+//! The hash chain over events, decisions, outcomes and switches: what makes a rewrite of the journal visible.
 //!
 //! The chain's head goes into every commit's trailers, so the desired-state repository witnesses
 //! it. A digest is over named fields with their lengths, never over a text that could be cut
@@ -138,7 +138,7 @@ impl Journal {
 
 /// A record that no link speaks of: it was put in beside the gateway.
 async fn first_unlinked(connection: &mut SqliteConnection) -> Result<Option<String>, RecordError> {
-    const RECORDS: [(&str, &str); 3] = [
+    const RECORDS: [(&str, &str); 4] = [
         (
             "event",
             "SELECT min(seq) FROM events WHERE seq NOT IN (SELECT subject FROM chain WHERE kind = 'event')",
@@ -152,6 +152,10 @@ async fn first_unlinked(connection: &mut SqliteConnection) -> Result<Option<Stri
             "outcome",
             "SELECT min(id) FROM reactions WHERE outcome IS NOT NULL \
              AND id NOT IN (SELECT subject FROM chain WHERE kind = 'outcome')",
+        ),
+        (
+            "switch",
+            "SELECT min(id) FROM switches WHERE id NOT IN (SELECT subject FROM chain WHERE kind = 'switch')",
         ),
     ];
     for (kind, sql) in RECORDS {
@@ -172,6 +176,7 @@ async fn record_digest(
         "event" => super::event::stored_digest(connection, subject).await,
         "decision" => super::reaction::decision_digest(connection, subject).await,
         "outcome" => super::reaction::outcome_digest(connection, subject).await,
+        "switch" => super::switch::stored_digest(connection, subject).await,
         other => Err(RecordError::Damaged(format!("the chain names an unknown kind of record, {other:?}"))),
     }
 }

@@ -332,12 +332,11 @@ fn row_digest(row: &SqliteRow, numbers: &[&str], texts: &[&str]) -> Result<[u8; 
 }
 
 fn due(row: &SqliteRow) -> Result<DueReaction, RecordError> {
-    let mode: &str = row.try_get("mode")?;
     Ok(DueReaction {
         id: row.try_get("id")?,
         event_seq: row.try_get("event_seq")?,
         plugin: row.try_get("plugin")?,
-        mode: if mode == Mode::Enforce.as_str() { Mode::Enforce } else { Mode::Observe },
+        mode: Mode::of(row.try_get("mode")?),
         attempts: row.try_get("attempts")?,
         created_us: row.try_get("created_us")?,
     })

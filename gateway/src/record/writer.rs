@@ -13,6 +13,7 @@ use super::chain::ChainHead;
 use super::event::{self, Admission};
 use super::reaction::{self, Decided, Route, Settlement, Stage};
 use super::replay::{self, ReplayPlan};
+use super::switch::{self, Switch};
 use super::{Journal, RecordError};
 use crate::receive::Received;
 
@@ -30,6 +31,7 @@ pub(super) enum Write {
     Decide(i64, Decided, Reply<ChainHead>),
     Settle(i64, Settlement, Reply<()>),
     Replay(ReplayPlan, Reply<i64>),
+    Switch(Switch, Reply<()>),
 }
 
 impl Journal {
@@ -116,6 +118,7 @@ async fn apply(connection: &mut SqliteConnection, write: Write) -> Answer {
             answer(reply, reaction::settle(connection, id, &settlement).await)
         }
         Write::Replay(plan, reply) => answer(reply, replay::insert(connection, &plan).await),
+        Write::Switch(taken, reply) => answer(reply, switch::insert(connection, &taken).await),
     }
 }
 

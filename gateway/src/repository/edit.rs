@@ -42,8 +42,34 @@ pub fn patched(manifest: &Value, change: &Change) -> Result<Value, EditError> {
                 .map_err(|error| EditError::Patch(error.to_string()))?;
             json_patch::patch(&mut after, &patch).map_err(|error| EditError::Patch(error.to_string()))?;
         }
+        Change::Create { .. } => return Err(EditError::Patch("the object is there already".to_owned())),
     }
     Ok(after)
+}
+
+/// The text of a new file with one object.
+///
+/// # Errors
+/// When the text would not say what the manifest says.
+pub fn written(manifest: &Value) -> Result<String, EditError> {
+    let mut text = String::new();
+    block(manifest, 0, &mut text);
+    // The object's own keys stand at the left edge, without the line that a key would have before it.
+    let lines = text.trim_start_matches('\n').lines();
+    let text: String = lines.map(|line| format!("{}\n", line.strip_prefix("  ").unwrap_or(line))).collect();
+    if documents(&text).as_deref() == Ok(std::slice::from_ref(manifest)) {
+        Ok(text)
+    } else {
+        Err(EditError::NotFaithful)
+    }
+}
+
+/// The documents of a text as data.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read(text: &str) -> Result<Vec<Value>, EditError> {
+    documents(text).map_err(EditError::Unreadable)
 }
 
 /// Rewrites one document of a stream so that its data is `after`, and no line that need not change.
@@ -51,7 +77,7 @@ pub fn patched(manifest: &Value, change: &Change) -> Result<Value, EditError> {
 /// # Errors
 /// When the text has a form that cannot be edited safely.
 pub fn edit(text: &str, document: usize, after: &Value) -> Result<String, EditError> {
-    let before = documents(text).map_err(EditError::Unreadable)?;
+    let before = read(text)?;
     let current =
         before.get(document).ok_or_else(|| EditError::Unreadable("the document is gone".to_owned()))?;
     if current == after {

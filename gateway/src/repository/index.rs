@@ -32,7 +32,9 @@ pub(super) struct Entry {
     pub(super) kind: String,
     pub(super) namespace: Option<String>,
     pub(super) name: String,
-    pub(super) manifest: Arc<Value>,
+    /// A kustomization's own text as data: of objects only the names are kept, or the desired state
+    /// would take twenty times the memory of its text.
+    pub(super) kustomization: Option<Arc<Value>>,
 }
 
 /// The objects of a file, or why they are not read.
@@ -52,19 +54,19 @@ pub(super) fn read(text: &str) -> File {
 }
 
 fn entry(document: usize, manifest: Value) -> Option<Entry> {
-    let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
-    let metadata = manifest.get("metadata").cloned().unwrap_or_default();
+    let text = |pointer: &str| manifest.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
     // A kustomization needs neither kind nor name, and is needed for its namespace.
     let kustomizes =
         ["resources", "bases", "components", "namespace"].iter().any(|key| manifest.get(key).is_some());
     let or_empty = |found: Option<String>| found.or_else(|| kustomizes.then(String::new));
+    let kind = or_empty(text("/kind"))?;
     Some(Entry {
         document,
-        api_version: or_empty(text(&manifest, "apiVersion"))?,
-        kind: or_empty(text(&manifest, "kind"))?,
-        namespace: text(&metadata, "namespace"),
-        name: or_empty(text(&metadata, "name"))?,
-        manifest: Arc::new(manifest),
+        api_version: or_empty(text("/apiVersion"))?,
+        namespace: text("/metadata/namespace"),
+        name: or_empty(text("/metadata/name"))?,
+        kustomization: matches!(kind.as_str(), "" | "Kustomization").then(|| Arc::new(manifest)),
+        kind,
     })
 }
 

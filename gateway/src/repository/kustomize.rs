@@ -21,6 +21,7 @@ const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomizat
 /// What a kustomization does to the objects it includes.
 #[derive(Debug, Default)]
 struct Kustomization {
+    path: String,
     namespace: Option<String>,
     /// Paths of files and folders, from the root of the repository.
     includes: BTreeSet<String>,
@@ -45,8 +46,9 @@ impl Kustomizations {
         for (file, read) in files {
             let (folder, name) = file.path.rsplit_once('/').unwrap_or(("", &file.path));
             let entries = read.as_ref().as_ref().map(Vec::as_slice).unwrap_or_default();
-            if let (true, [entry, ..]) = (is_kustomization(name), entries) {
-                let found = Kustomization::read(folder, &entry.manifest);
+            let manifest = entries.first().and_then(|entry| entry.kustomization.as_deref());
+            if let (true, Some(manifest)) = (is_kustomization(name), manifest) {
+                let found = Kustomization::read(&file.path, folder, manifest);
                 for included in &found.includes {
                     all.includers.entry(included.clone()).or_default().push(folder.to_owned());
                 }
@@ -79,6 +81,20 @@ impl Kustomizations {
         }
     }
 
+    /// The kustomization that lists a file, and its folder; `None` if none does.
+    ///
+    /// # Errors
+    /// When several do: a new file beside this one would have to be listed in all of them.
+    pub(super) fn lister_of(&self, path: &str) -> Result<Option<(&str, &str)>, String> {
+        match self.includers.get(path).map(Vec::as_slice) {
+            None | Some([]) => Ok(None),
+            Some([folder]) => {
+                Ok(self.by_folder.get(folder).map(|found| (found.path.as_str(), folder.as_str())))
+            }
+            Some(several) => Err(format!("{} kustomizations list {path}", several.len())),
+        }
+    }
+
     /// Kustomize works from the inside out: the outermost namespace replaces the others.
     fn namespaces(&self, path: &str) -> Result<BTreeSet<Option<&str>>, String> {
         let mut found = BTreeSet::new();
@@ -105,13 +121,14 @@ impl Kustomizations {
 }
 
 impl Kustomization {
-    fn read(folder: &str, manifest: &Value) -> Self {
+    fn read(path: &str, folder: &str, manifest: &Value) -> Self {
         let texts = |key: &str| {
             let items = manifest.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
             items.iter().filter_map(Value::as_str)
         };
         let included = texts("resources").chain(texts("bases")).chain(texts("components"));
         Self {
+            path: path.to_owned(),
             namespace: manifest.get("namespace").and_then(Value::as_str).map(str::to_owned),
             includes: included.filter_map(|path| joined(folder, path)).collect(),
         }

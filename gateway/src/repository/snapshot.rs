@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::index::{self, Entry};
 use super::kustomize::Kustomizations;
 use super::owner;
+use super::yaml::documents;
 use crate::model::manifest::{CommitSha, ObjectRef};
 
 /// A manifest file of one commit.
@@ -24,7 +25,7 @@ pub struct SourceFile {
     pub text: Arc<str>,
 }
 
-/// Where an object stands.
+/// An object, read where it stands.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Located {
     /// Its file.
@@ -32,7 +33,14 @@ pub struct Located {
     /// Which document of the file, from 0.
     pub document: usize,
     /// The manifest as data.
-    pub manifest: Arc<Value>,
+    pub manifest: Value,
+}
+
+/// Where an object stands.
+#[derive(Debug, Clone, PartialEq)]
+struct Place {
+    path: String,
+    document: usize,
 }
 
 /// An object that cannot be pointed at.
@@ -62,8 +70,9 @@ pub enum OwnerLookupError {
 pub struct Snapshot {
     commit: CommitSha,
     file_bytes_max: usize,
+    kustomizations: Kustomizations,
     files: BTreeMap<String, SourceFile>,
-    objects: BTreeMap<ObjectRef, Vec<Located>>,
+    objects: BTreeMap<ObjectRef, Vec<Place>>,
     /// What each blob holds, for the snapshot after this one.
     read: HashMap<String, Arc<index::File>>,
     skipped: Vec<(String, String)>,
@@ -87,13 +96,20 @@ impl Snapshot {
                 (file, entries)
             })
             .collect();
-        let kustomizations = Kustomizations::read(&indexed);
-        let (objects, skipped) = (BTreeMap::new(), Vec::new());
-        let mut snapshot = Self { commit, file_bytes_max, files: BTreeMap::new(), objects, read, skipped };
+        let mut snapshot = Self {
+            commit,
+            file_bytes_max,
+            kustomizations: Kustomizations::read(&indexed),
+            files: BTreeMap::new(),
+            objects: BTreeMap::new(),
+            read,
+            skipped: Vec::new(),
+        };
         for (file, entries) in indexed {
-            let namespace = kustomizations.namespace_of(&file.path);
+            let namespace =
+                snapshot.kustomizations.namespace_of(&file.path).map(|found| found.map(str::to_owned));
             match (entries.as_ref(), namespace) {
-                (Ok(entries), Ok(namespace)) => snapshot.add(&file, entries, namespace),
+                (Ok(entries), Ok(namespace)) => snapshot.add(&file, entries, namespace.as_deref()),
                 (Err(reason), _) => snapshot.skipped.push((file.path.clone(), reason.clone())),
                 (_, Err(reason)) => snapshot.skipped.push((file.path.clone(), reason)),
             }
@@ -110,12 +126,8 @@ impl Snapshot {
                 namespace: index::effective_namespace(entry, namespace),
                 name: entry.name.clone(),
             };
-            let located = Located {
-                path: file.path.clone(),
-                document: entry.document,
-                manifest: Arc::clone(&entry.manifest),
-            };
-            self.objects.entry(target).or_default().push(located);
+            let place = Place { path: file.path.clone(), document: entry.document };
+            self.objects.entry(target).or_default().push(place);
         }
     }
 
@@ -131,14 +143,20 @@ impl Snapshot {
         self.file_bytes_max
     }
 
-    /// Where an object stands.
+    /// Reads an object where it stands.
     ///
     /// # Errors
     /// When no document has it, or several do.
-    pub fn locate(&self, target: &ObjectRef) -> Result<&Located, LookupError> {
+    pub fn locate(&self, target: &ObjectRef) -> Result<Located, LookupError> {
         match self.objects.get(target).map(Vec::as_slice) {
             None | Some([]) => Err(LookupError::Unknown),
-            Some([one]) => Ok(one),
+            Some([Place { path, document }]) => {
+                // It was read before, or it would not be known.
+                let documents = documents(self.text(path).unwrap_or_default());
+                let manifest = documents.ok().and_then(|mut documents| documents.drain(..).nth(*document));
+                let manifest = manifest.ok_or(LookupError::Unknown)?;
+                Ok(Located { path: path.clone(), document: *document, manifest })
+            }
             Some(several) => Err(LookupError::Ambiguous(
                 several
                     .iter()
@@ -150,8 +168,8 @@ impl Snapshot {
 
     /// The manifest of an object that stands in one place.
     #[must_use]
-    pub fn manifest(&self, target: &ObjectRef) -> Option<&Value> {
-        self.locate(target).ok().map(|located| located.manifest.as_ref())
+    pub fn manifest(&self, target: &ObjectRef) -> Option<Value> {
+        self.locate(target).ok().map(|located| located.manifest)
     }
 
     /// Objects of a kind, in one namespace or in all, in the order of their names.
@@ -178,6 +196,14 @@ impl Snapshot {
             1 => Ok(candidates.remove(0)),
             _ => Err(OwnerLookupError::Ambiguous(candidates)),
         }
+    }
+
+    /// The kustomization that lists a file, and its folder; `None` if none does.
+    ///
+    /// # Errors
+    /// When several do.
+    pub fn lister_of(&self, path: &str) -> Result<Option<(&str, &str)>, String> {
+        self.kustomizations.lister_of(path)
     }
 
     /// The text of a file.

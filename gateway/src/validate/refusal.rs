@@ -28,6 +28,20 @@ pub enum Refusal {
         /// The fields, as JSON pointers.
         fields: Vec<String>,
     },
+    /// No object may be made.
+    #[error("{target}: the plugin has no grant to create objects")]
+    CreateGrant {
+        /// The object.
+        target: ObjectRef,
+    },
+    /// The object cannot be made so.
+    #[error("{target}: {reason}")]
+    Create {
+        /// The object.
+        target: ObjectRef,
+        /// Why not.
+        reason: String,
+    },
     /// Nobody may change it.
     #[error("{target}: {by}")]
     Protected {
@@ -96,6 +110,8 @@ impl Refusal {
             Self::Kind { .. } => "grant-kind",
             Self::Namespace { .. } => "grant-namespace",
             Self::Field { .. } => "grant-field",
+            Self::CreateGrant { .. } => "grant-create",
+            Self::Create { .. } => "create",
             Self::Protected { .. } => "protected",
             Self::Lookup { error: LookupError::Unknown, .. } => "unknown-object",
             Self::Lookup { error: LookupError::Ambiguous(_), .. } => "ambiguous-object",

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use riposte::crash_point::CrashPoint;
+
 use crate::harness::guest::{core_module, module, write};
 use crate::harness::{Fleet, Process, cloudevent, execute, shell_in};
 
@@ -91,6 +93,63 @@ fn observe_records_the_diff_and_commits_nothing() {
     assert_eq!(reaction["outcome"], "observed");
     assert!(reaction["diff"].as_str().is_some_and(|diff| diff.contains("+  replicas: 0")), "{reaction:#}");
     assert_eq!(fleet.log().len(), 1);
+}
+
+#[test]
+fn a_mode_is_switched_at_once_and_holds_until_the_configuration_says_more() {
+    let fleet = Fleet::tutorial();
+    let config = fleet.config("a");
+    let mut process = Process::start(&config, Some(&CrashPoint::DecisionRecorded.name()));
+    process.connect().send(&cloudevent("1", &shell_in("default", POD)));
+    process.wait_for_line(|line| line.contains("crash point reached"));
+    process.kill();
+    // The proposal waits; before it is committed somebody says no.
+    let mut process = Process::start(&config, Some(&CrashPoint::Committing.name()));
+    process.wait_for_line(|line| line.contains("crash point reached"));
+    let switch =
+        |process: &Process, body: Value| process.connect().post_json("/v1/plugins/scale-to-zero/mode", &body);
+    let switched = switch(&process, json!({"mode": "observe", "reason": "too eager"})).json();
+    assert_eq!(
+        (&switched["mode"], &switched["configuredMode"]),
+        (&json!("observe"), &json!("enforce")),
+        "{switched:#}"
+    );
+    process.kill();
+    let mut process = Process::start(&config, None);
+    assert_eq!(process.settled(1)["reactions"][0]["outcome"], "observed");
+    let listed = process.connect().get("/v1/plugins").json();
+    assert_eq!(listed["plugins"][0]["switchedBecause"], "too eager", "{listed:#}");
+    assert_eq!(fleet.log().len(), 1);
+
+    for (body, status) in [
+        (json!({"mode": "observe", "reason": " "}), 400),
+        (json!({"mode": "silent", "reason": "x"}), 422),
+        (json!({"mode": "observe"}), 422),
+    ] {
+        assert_eq!(switch(&process, body.clone()).status, status, "{body}");
+    }
+    let unknown =
+        process.connect().post_json("/v1/plugins/nobody/mode", &json!({"mode": "observe", "reason": "x"}));
+    assert_eq!(unknown.status, 404);
+    assert_eq!(
+        switch(&process, json!({"mode": "enforce", "reason": "it was right"})).json()["mode"],
+        "enforce"
+    );
+    process.connect().send(&cloudevent("2", &shell_in("default", POD)));
+    assert_eq!(process.settled(2)["reactions"][0]["outcome"], "committed");
+    assert_eq!(process.connect().get("/v1/audit").json()["intact"], true);
+
+    switch(&process, json!({"mode": "observe", "reason": "again"}));
+    assert_eq!(process.terminate(), Some(0));
+    // An operator who configures it anew has the last word.
+    for (mode, expected) in [("enforce", "observe"), ("observe", "observe"), ("enforce", "enforce")] {
+        let process = Process::start(&fleet.config_with("a", "", mode), None);
+        assert_eq!(process.connect().get("/v1/plugins").json()["plugins"][0]["mode"], expected, "{mode}");
+        assert_eq!(process.terminate(), Some(0));
+    }
+    execute(&config.with_file_name("a"), "UPDATE switches SET reason = 'nobody said so' WHERE id = 1");
+    let process = Process::start(&config, None);
+    assert_eq!(process.connect().get("/v1/audit").json()["reason"], "switch 1 was changed");
 }
 
 #[test]
@@ -201,6 +260,7 @@ fn the_description_names_every_path_that_is_served() {
         "/v1/events/{seq}",
         "/v1/events/{seq}/raw",
         "/v1/plugins",
+        "/v1/plugins/{name}/mode",
         "/v1/replays",
         "/v1/replays/{id}",
     ];

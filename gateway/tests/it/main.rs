@@ -8,6 +8,7 @@ mod server;
 mod record;
 mod sandbox;
 mod validate;
+mod create;
 mod documents;
 mod edit;
 mod commit;

@@ -315,7 +315,7 @@ fn the_configuration_pins_names_and_is_checked_by_the_plugin() {
         (json!({ "source": "bundled:nothing" }), "there are scale-to-zero"),
         (json!({ "source": "https://example.com/x.wasm" }), "bundled:NAME or file:PATH"),
         (json!({ "digest": "sha256:00" }), "sha256:00 is pinned"),
-        (json!({ "config": { "rules": [] } }), "name at least one Falco rule"),
+        (json!({ "config": { "rules": [] } }), "config/rules: [] has less than 1 item"),
         (json!({ "config": { "rules": null } }), "refuses its configuration"),
         (json!({ "config": { "rulez": ["r"] } }), "rulez"),
         (json!({ "limits": { "memoryBytesMax": 1_u64 << 40 } }), "memoryBytesMax"),

@@ -143,6 +143,24 @@ fn a_slow_body_is_ended_by_the_gateway() {
 }
 
 #[test]
+fn a_request_beyond_the_admissions_is_429_and_taken_later() {
+    let fleet = Fleet::tutorial();
+    let process =
+        Process::start(&fleet.config_with("a", "  limits: { admissionsMax: 1 }\n", "enforce"), None);
+    let body = shell_in("default", "a");
+    let mut first = process.connect();
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Type: application/json\r\n";
+    first.write(format!("{head}Content-Length: {}\r\n\r\n", body.len()).as_bytes());
+    // The gateway asks for the body, so the one admission is taken.
+    assert_eq!(first.read().map(|answer| answer.status), Some(100));
+    let refused = process.connect().send(&cloudevent("second", &body));
+    assert_eq!((refused.status, refused.header("retry-after")), (429, Some("1")), "{refused:?}");
+    assert_eq!(refused.json()["type"], "urn:riposte:problem:too-busy", "{refused:?}");
+    assert_eq!(first.send(body.as_bytes()).status, 202);
+    assert_eq!(process.connect().send(&cloudevent("second", &body)).status, 202);
+}
+
+#[test]
 fn a_connection_without_a_request_is_ended_whatever_it_speaks() {
     let fleet = Fleet::tutorial();
     let limits = "  limits: { headerReadMs: 100, drainMs: 100 }\n";

@@ -44,7 +44,7 @@ fn changes(patches: Vec<Patch>) -> Changes {
 
 fn grants(kinds: &[&str], namespaces: &[&str], fields: &[&str]) -> Grants {
     let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
-    Grants { kinds: owned(kinds), namespaces: owned(namespaces), fields: owned(fields) }
+    Grants { kinds: owned(kinds), namespaces: owned(namespaces), fields: owned(fields), create: false }
 }
 
 fn everything() -> Grants {

@@ -28,6 +28,7 @@ fn made(patch: &Patch) -> Result<Value, String> {
                 serde_json::from_value(json!(operations)).map_err(|error| error.to_string())?;
             json_patch::patch(&mut document, &operations).map_err(|error| error.to_string())?;
         }
+        Change::Create { manifest, .. } => manifest.clone_into(&mut document),
     }
     Ok(document)
 }

@@ -69,16 +69,12 @@ fn show(out: &mut impl Write, verdict: &Verdict, limits: &Limits) -> Result<(), 
         writeln!(out, "proposal  {}", inert(&changes.title))?;
         writeln!(out, "because   {}", inert(&changes.reason))?;
         for patch in &changes.patches {
-            let (language, change) = match &patch.change {
-                Change::JsonPatch(operations) => ("JSON Patch", operations),
-                Change::MergePatch(object) => ("merge patch", object),
+            let change = match &patch.change {
+                Change::JsonPatch(operations) => format!("JSON Patch {operations}"),
+                Change::MergePatch(object) => format!("merge patch {object}"),
+                Change::Create { manifest, beside } => format!("create beside {beside} {manifest}"),
             };
-            writeln!(
-                out,
-                "patch     {}: {language} {}",
-                inert(&patch.target.to_string()),
-                inert(&change.to_string())
-            )?;
+            writeln!(out, "patch     {}: {}", inert(&patch.target.to_string()), inert(&change))?;
         }
     }
     writeln!(out, "outcome   {}: {}", preview.outcome.as_str(), inert(&preview.reason))?;

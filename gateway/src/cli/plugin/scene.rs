@@ -21,7 +21,7 @@ use crate::commit::Notifier;
 use crate::dispatch::{Catalog, Plugin, Trial};
 use crate::model::outcome::OutcomeKind;
 use crate::model::patch::Decision;
-use crate::pipeline::{Hold, Limits, Pipeline, Preview, Wake};
+use crate::pipeline::{Hold, Limits, Modes, Pipeline, Preview, Wake};
 use crate::record::{Journal, RecordedEvent};
 use crate::repository::{Repository, Snapshot, git};
 use crate::telemetry::Metrics;
@@ -72,10 +72,13 @@ impl Scene {
         let snapshot = repository.snapshot_at_head().await?;
         let data = record::Config { dir: dir.path().join("data"), ..record::Config::default() };
         let (journal, task) = Journal::open(&data).await?;
+        let catalog = Catalog::of(plugin);
+        let modes = Modes::take_up(&journal, &catalog).await?;
         let pipeline = Pipeline {
             journal,
             repository,
-            catalog: Catalog::of(plugin),
+            catalog,
+            modes,
             guardrails: Guardrails::default(),
             schemas: Arc::new(Schemas::kubernetes()),
             notifier: Notifier::new(&[])?,

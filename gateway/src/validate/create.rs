@@ -1,0 +1,153 @@
+//! A new object: in a file of its own beside another object's, listed where that one is listed.
+//!
+//! The plugin names two objects, never a path. Whatever would not reach the cluster, or would reach
+//! another namespace, is refused.
+
+use serde_json::{Value, json};
+
+use super::{Draft, Refusal, Rules, check_object, semantics};
+use crate::model::manifest::ObjectRef;
+use crate::repository::LookupError;
+use crate::repository::edit::{edit, read, written};
+
+/// The longest name of a new file, in bytes.
+const FILE_NAME_BYTES_MAX: usize = 200;
+
+/// Drafts the new file, and its line in the kustomization.
+pub(super) fn create(
+    draft: &mut Draft<'_>,
+    rules: &Rules<'_>,
+    target: &ObjectRef,
+    manifest: &Value,
+    beside: &ObjectRef,
+) -> Result<(), Vec<Refusal>> {
+    let refuse = |reason: String| vec![Refusal::Create { target: target.clone(), reason }];
+    let mut reasons = check_object(rules, target);
+    if !rules.grants.create {
+        reasons.push(Refusal::CreateGrant { target: target.clone() });
+    }
+    reasons.extend(identity(target, manifest, beside).map(|reason| refuse(reason).remove(0)));
+    reasons.extend(rules.schemas.check(target, manifest));
+    reasons.extend(semantics::check(target, manifest));
+    let neighbour =
+        draft.snapshot().locate(beside).map_err(|error| Refusal::Lookup { target: beside.clone(), error });
+    let neighbour = match neighbour {
+        Ok(neighbour) if reasons.is_empty() => neighbour,
+        failed => {
+            reasons.extend(failed.err());
+            return Err(reasons);
+        }
+    };
+    if is_there(draft, target, manifest).map_err(refuse)? {
+        return Ok(());
+    }
+    let folder = neighbour.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let path = joined(folder, &file_name(target).map_err(refuse)?);
+    if draft.has(&path) {
+        return Err(refuse(format!("{path} is there already, and has no such object")));
+    }
+    let text = written(manifest).map_err(|error| refuse(error.to_string()))?;
+    list(draft, &neighbour.path, &path).map_err(refuse)?;
+    draft.put(&path, text).map_err(|refusal| vec![refusal])?;
+    draft.now(target, manifest.clone());
+    Ok(())
+}
+
+/// The manifest says of itself what the plugin says of it.
+fn identity(target: &ObjectRef, manifest: &Value, beside: &ObjectRef) -> Option<String> {
+    let named = [
+        ("/apiVersion", Some(target.api_version.as_str())),
+        ("/kind", Some(target.kind.as_str())),
+        ("/metadata/name", Some(target.name.as_str())),
+        ("/metadata/namespace", target.namespace.as_deref()),
+    ];
+    let differs =
+        |(field, named): &&(&str, Option<&str>)| manifest.pointer(field).and_then(Value::as_str) != *named;
+    if let Some((field, _)) = named.iter().find(differs) {
+        return Some(format!("its manifest says something else under {field}"));
+    }
+    // Kustomize would move it to the neighbour's namespace.
+    let same = target.namespace.is_some() && target.namespace == beside.namespace;
+    (!same).then(|| format!("it has to be of the namespace of {beside}, beside which it shall stand"))
+}
+
+/// Whether the very same object is there. Kustomize may have given it its namespace.
+fn is_there(draft: &Draft<'_>, target: &ObjectRef, manifest: &Value) -> Result<bool, String> {
+    let found = match draft.snapshot().locate(target) {
+        Ok(located) => located.manifest,
+        Err(LookupError::Unknown) => match draft.manifest(target) {
+            Some(made) => made.clone(),
+            None => return Ok(false),
+        },
+        Err(error) => return Err(error.to_string()),
+    };
+    let mut placed = found;
+    if let Some(metadata) = placed.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.insert("namespace".to_owned(), json!(target.namespace));
+    }
+    if placed == *manifest { Ok(true) } else { Err("an object of that name is there already".to_owned()) }
+}
+
+fn file_name(target: &ObjectRef) -> Result<String, String> {
+    let name = format!("{}-{}.yaml", target.kind.to_lowercase(), target.name);
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+    if name.len() <= FILE_NAME_BYTES_MAX && name.bytes().all(plain) {
+        Ok(name)
+    } else {
+        Err(format!("{name:?} is no name for a file: lower-case letters, digits, '-' and '.' only"))
+    }
+}
+
+fn joined(folder: &str, name: &str) -> String {
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
+}
+
+/// A path as a kustomization in that folder writes it.
+fn as_seen_from(folder: &str, path: &str) -> String {
+    let (mut ups, mut folder) = (0, folder);
+    loop {
+        if folder.is_empty() {
+            return "../".repeat(ups) + path;
+        }
+        if let Some(below) = path.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/')) {
+            return "../".repeat(ups) + below;
+        }
+        folder = folder.rsplit_once('/').map_or("", |(parent, _)| parent);
+        ups += 1;
+    }
+}
+
+/// Adds the new file to the kustomization that lists the neighbour's; without one there is nothing to do.
+fn list(draft: &mut Draft<'_>, neighbour: &str, path: &str) -> Result<(), String> {
+    let Some((kustomization, folder)) = draft.snapshot().lister_of(neighbour)? else { return Ok(()) };
+    let refused = |error: &dyn std::fmt::Display| format!("{kustomization} cannot list it: {error}");
+    let text = draft.text(kustomization);
+    let mut manifest = read(text).map_err(|error| refused(&error))?.into_iter().next().unwrap_or_default();
+    let Some(resources) = manifest.get_mut("resources").and_then(Value::as_array_mut) else {
+        return Err(refused(&"it has no resources"));
+    };
+    resources.push(json!(as_seen_from(folder, path)));
+    let text = edit(text, 0, &manifest).map_err(|error| refused(&error))?;
+    draft.put(kustomization, text).map_err(|refusal| refusal.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::as_seen_from;
+
+    #[test]
+    fn a_kustomization_lists_paths_from_its_own_folder() {
+        let table = [
+            ("", "a.yaml", "a.yaml"),
+            ("", "apps/a.yaml", "apps/a.yaml"),
+            ("apps", "apps/a.yaml", "a.yaml"),
+            ("apps", "apps/web/a.yaml", "web/a.yaml"),
+            ("apps", "apps-too/a.yaml", "../apps-too/a.yaml"),
+            ("clusters/eu", "base/web/a.yaml", "../../base/web/a.yaml"),
+            ("base/over", "base/web/a.yaml", "../web/a.yaml"),
+        ];
+        for (folder, path, expected) in table {
+            assert_eq!(as_seen_from(folder, path), expected, "{path} from {folder:?}");
+        }
+    }
+}
