@@ -13,7 +13,7 @@ use crate::commit::Notifier;
 use crate::commit::notify::NotifyError;
 use crate::config::{Config, ConfigError};
 use crate::dispatch::{self, Catalog, Engine};
-use crate::pipeline::{Hold, Limits, Modes, Pipeline, Wake};
+use crate::pipeline::{Breakers, Hold, Limits, Modes, Pipeline, Wake};
 use crate::receive;
 use crate::record::{Journal, RecordError};
 use crate::repository::{Repository, RepositoryError};
@@ -98,6 +98,7 @@ impl Gateway {
             metrics: Arc::new(Metrics::new()),
             receive_limits: receive::Limits { body_bytes_max, ..receive::Limits::default() },
             limits: Limits::default(),
+            breakers: Breakers::default(),
             hold: Hold::default(),
             wake: Wake::default(),
         });

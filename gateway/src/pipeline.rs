@@ -4,6 +4,7 @@
 //! first try, a retry and a restart pass through the same lines, because all three start from the
 //! journal. Nothing is decided here that a stage could decide.
 
+mod breaker;
 mod commit;
 mod decide;
 mod hold;
@@ -17,6 +18,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use tokio::sync::{Notify, watch};
 
+pub use breaker::{Breakers, Parked};
 pub use hold::Hold;
 pub use modes::Modes;
 pub use preview::Preview;
@@ -91,6 +93,8 @@ pub struct Pipeline {
     pub receive_limits: receive::Limits,
     /// Limits of processing.
     pub limits: Limits,
+    /// Which plugins are parked.
+    pub breakers: Breakers,
     /// On while the desired state cannot be read.
     pub hold: Hold,
     /// Rung when there may be new work.

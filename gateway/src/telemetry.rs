@@ -62,6 +62,13 @@ pub struct FailureLabel {
     pub kind: String,
 }
 
+/// A plugin.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PluginLabel {
+    /// Its name.
+    pub plugin: String,
+}
+
 /// Everything that `/metrics` shows.
 #[derive(Debug)]
 pub struct Metrics {
@@ -74,6 +81,8 @@ pub struct Metrics {
     pub outcomes: Family<OutcomeLabel, Counter>,
     /// Failures of plugins and commits, those that are tried again among them.
     pub failures: Family<FailureLabel, Counter>,
+    /// 1 while a plugin is parked because it keeps failing.
+    pub parked: Family<PluginLabel, Gauge>,
     /// Receiver webhooks that did not answer as they should.
     pub notify_failures: Counter,
     /// Seconds from the making of a reaction to its end.
@@ -91,6 +100,7 @@ impl Metrics {
         let events = Counter::default();
         let outcomes = Family::default();
         let failures = Family::default();
+        let parked = Family::default();
         let notify_failures = Counter::default();
         let settle_seconds = Histogram::new(exponential_buckets(0.005, 2.0, 16));
         let repository_reachable = Gauge::default();
@@ -98,6 +108,7 @@ impl Metrics {
         registry.register("events_recorded", "Events stored", events.clone());
         registry.register("reactions_settled", "Reactions that ended, by outcome", outcomes.clone());
         registry.register("failures", "Failures of plugins and commits, by kind", failures.clone());
+        registry.register("plugin_parked", "Whether a plugin is parked", parked.clone());
         registry.register("notify_failures", "Receiver webhooks that failed", notify_failures.clone());
         registry.register(
             "settle_seconds",
@@ -115,6 +126,7 @@ impl Metrics {
             events,
             outcomes,
             failures,
+            parked,
             notify_failures,
             settle_seconds,
             repository_reachable,

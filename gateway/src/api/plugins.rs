@@ -7,9 +7,10 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::Problem;
+use crate::clock;
 use crate::dispatch::Plugin;
 use crate::model::plugin::Mode;
-use crate::pipeline::Modes;
+use crate::pipeline::Pipeline;
 use crate::server::App;
 
 /// The longest reason of a switch, in bytes.
@@ -39,6 +40,12 @@ pub(super) struct PluginView {
     /// Why the mode was switched, while it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     switched_because: Option<String>,
+    /// Until when its events wait, while it is parked because it keeps failing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parked_until: Option<String>,
+    /// The failure that parked it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parked_because: Option<String>,
     /// Digest of the component that runs.
     digest: String,
     /// Digest of its configuration.
@@ -52,7 +59,8 @@ pub(super) struct PluginView {
 }
 
 impl PluginView {
-    fn new(plugin: &Plugin, modes: &Modes) -> Self {
+    fn new(plugin: &Plugin, pipeline: &Pipeline) -> Self {
+        let (modes, parked) = (&pipeline.modes, pipeline.breakers.parked(plugin.name()));
         Self {
             name: plugin.name().to_owned(),
             summary: plugin.description().summary.clone(),
@@ -60,6 +68,8 @@ impl PluginView {
             mode: modes.of(plugin),
             configured_mode: plugin.mode(),
             switched_because: modes.switch_of(plugin).map(|switch| switch.reason),
+            parked_until: parked.as_ref().map(|parked| clock::rfc3339(parked.until_us)),
+            parked_because: parked.map(|parked| parked.reason),
             digest: plugin.identity().digest.clone(),
             config_digest: plugin.identity().config_digest.clone(),
             config: plugin.config().clone(),
@@ -72,7 +82,7 @@ impl PluginView {
 #[utoipa::path(get, path = "/v1/plugins", responses((status = 200, body = PluginList)))]
 pub(super) async fn list(State(app): State<App>) -> Json<PluginList> {
     let plugins = app.pipeline.catalog.plugins().iter();
-    Json(PluginList { plugins: plugins.map(|plugin| PluginView::new(plugin, &app.pipeline.modes)).collect() })
+    Json(PluginList { plugins: plugins.map(|plugin| PluginView::new(plugin, &app.pipeline)).collect() })
 }
 
 /// What a plugin's mode shall be.
@@ -103,5 +113,5 @@ pub(super) async fn switch_mode(
     let missing = || Problem::new(StatusCode::NOT_FOUND, "not-found", format!("there is no plugin {name:?}"));
     let plugin = app.pipeline.catalog.get(&name).ok_or_else(missing)?;
     app.pipeline.switch_mode(plugin, request.mode, request.reason).await?;
-    Ok(Json(PluginView::new(plugin, &app.pipeline.modes)))
+    Ok(Json(PluginView::new(plugin, &app.pipeline)))
 }

@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::record::{EventDetail, ReactionView};
 use crate::repository::git;
-use crate::shutdown;
+use crate::shutdown::Signals;
 
 const BRANCH: &str = "main";
 const FILES: [(&str, &str); 3] = [
@@ -85,7 +85,7 @@ impl Demo {
         let shown = show(&gateway, out).await;
         if let (Ok(()), false) = (&shown, self.once) {
             suggest(out, gateway.address, &repository)?;
-            shutdown::signalled().await?;
+            Signals::listen()?.wait().await;
         }
         gateway.stop().await;
         shown

@@ -7,7 +7,7 @@ use clap::Args;
 use super::CommandError;
 use crate::config::Config;
 use crate::gateway::Gateway;
-use crate::shutdown;
+use crate::shutdown::Signals;
 
 /// Run the gateway.
 #[derive(Debug, Args)]
@@ -20,8 +20,10 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) async fn run(self) -> Result<(), CommandError> {
         let config = Config::load(&self.config)?;
+        // Before the start: a pod may be ended while it still starts.
+        let mut signals = Signals::listen()?;
         let gateway = Gateway::start(&config).await?;
-        shutdown::signalled().await?;
+        signals.wait().await;
         gateway.stop().await;
         Ok(())
     }

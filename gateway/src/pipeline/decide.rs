@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Pipeline;
+use crate::clock;
 use crate::crash_point::CrashPoint;
 use crate::dispatch::Failure;
 use crate::model::outcome::OutcomeKind;
@@ -58,6 +59,15 @@ impl Pipeline {
         failure: &Failure,
     ) -> Result<(), RecordError> {
         self.count_failure(&reaction.plugin, failure.kind());
+        if let Some(parked) = self.breakers.failed(&reaction.plugin, failure) {
+            let (until, reason) = (clock::rfc3339(parked.until_us), parked.reason);
+            tracing::error!(
+                plugin.name = reaction.plugin,
+                until,
+                reason,
+                "a plugin keeps failing and is parked; its events wait"
+            );
+        }
         let detail = format!("{}: {failure}", failure.kind());
         if failure.is_transient() && attempt < self.limits.attempts_max {
             return self.journal.postpone(reaction.id, self.due_after(attempt), detail).await;

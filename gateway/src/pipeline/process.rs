@@ -17,7 +17,7 @@ use crate::model::manifest::CommitSha;
 use crate::model::outcome::OutcomeKind;
 use crate::record::{DueReaction, RecordError, RecordedEvent, Route, Settlement, Stage};
 use crate::repository::RepositoryError;
-use crate::telemetry::{FailureLabel, OutcomeLabel};
+use crate::telemetry::{FailureLabel, OutcomeLabel, PluginLabel};
 
 impl Pipeline {
     /// Makes the reactions of events that have none yet.
@@ -54,7 +54,8 @@ impl Pipeline {
     /// # Errors
     /// When the journal does not answer.
     pub async fn decide_due(self: &Arc<Self>) -> Result<usize, RecordError> {
-        let due = self.journal.due(Stage::Dispatch, self.limits.round_reactions_max).await?;
+        let parked = self.parked();
+        let due = self.journal.due(Stage::Dispatch, self.limits.round_reactions_max, &parked).await?;
         if due.is_empty() || self.hold.is_on() {
             return Ok(0);
         }
@@ -85,6 +86,21 @@ impl Pipeline {
         ended.into_iter().collect::<Result<(), _>>().map(|()| taken)
     }
 
+    /// The names of the plugins that are parked; the metrics tell them too.
+    #[must_use]
+    pub fn parked(&self) -> Vec<String> {
+        let mut parked = Vec::new();
+        for plugin in self.catalog.plugins() {
+            let is_parked = self.breakers.parked(plugin.name()).is_some();
+            let label = PluginLabel { plugin: plugin.name().to_owned() };
+            self.metrics.parked.get_or_create(&label).set(i64::from(is_parked));
+            if is_parked {
+                parked.push(plugin.name().to_owned());
+            }
+        }
+        parked
+    }
+
     /// Fetches, so that the metrics tell of a repository that is away before an event needs it.
     pub async fn look_at_repository(&self) {
         if let Err(error) = self.reached(self.repository.head().await) {
@@ -103,7 +119,7 @@ impl Pipeline {
     /// # Errors
     /// When the journal does not answer.
     pub async fn commit_due(&self) -> Result<usize, RecordError> {
-        let due = self.journal.due(Stage::Commit, self.limits.round_reactions_max).await?;
+        let due = self.journal.due(Stage::Commit, self.limits.round_reactions_max, &[]).await?;
         let taken = due.len();
         for reaction in due {
             let committed = self.commit(&reaction).await;

@@ -351,14 +351,22 @@ impl Journal {
         self.write(|reply| Write::Route(seq, routes, reply)).await
     }
 
-    /// The oldest reactions that wait for `stage` and are due.
+    /// The oldest reactions that wait for `stage` and are due, but for those of some plugins.
     ///
     /// # Errors
     /// When the journal does not answer.
-    pub async fn due(&self, stage: Stage, reactions_max: u32) -> Result<Vec<DueReaction>, RecordError> {
-        let rows = sqlx::query("SELECT * FROM reactions WHERE state = ? AND due_us <= ? ORDER BY id LIMIT ?")
+    pub async fn due(
+        &self,
+        stage: Stage,
+        reactions_max: u32,
+        but_for: &[String],
+    ) -> Result<Vec<DueReaction>, RecordError> {
+        let waiting = "SELECT * FROM reactions WHERE state = ? AND due_us <= ? \
+                   AND plugin NOT IN (SELECT value FROM json_each(?)) ORDER BY id LIMIT ?";
+        let rows = sqlx::query(waiting)
             .bind(stage.waiting())
             .bind(clock::now_us())
+            .bind(serde_json::json!(but_for).to_string())
             .bind(reactions_max)
             .fetch_all(&self.readers)
             .await?;

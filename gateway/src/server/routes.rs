@@ -90,7 +90,10 @@ fn host_is_valid(host: &str) -> bool {
 /// Ready means that events can be stored. A repository that is away is no reason to refuse them.
 async fn ready(State(app): State<App>) -> Response {
     match app.pipeline.journal.head().await {
-        Ok(_) => "ready\n".into_response(),
+        Ok(_) => match app.pipeline.parked().join(", ") {
+            parked if parked.is_empty() => "ready\n".into_response(),
+            parked => format!("ready; parked because they keep failing: {parked}\n").into_response(),
+        },
         Err(error) => {
             tracing::warn!(error = %error, "not ready: the journal does not answer");
             Problem::new(

@@ -1,8 +1,9 @@
 //! Asking and replaying over REST, as an on-call person and an auditor would.
 
-use serde_json::{Value, json};
+use std::path::PathBuf;
 
 use riposte::crash_point::CrashPoint;
+use serde_json::{Value, json};
 
 use crate::harness::guest::{core_module, module, write};
 use crate::harness::{Fleet, Process, cloudevent, execute, shell_in};
@@ -224,23 +225,30 @@ fn a_rewritten_journal_is_found_out() {
     }
 }
 
+/// A configuration with a guest of this body, which subscribes to events of type "any".
+fn with_guest(fleet: &Fleet, body: &str) -> PathBuf {
+    let path = write(fleet.bare.root.path(), "guest", &core_module(&module(body, "")));
+    let text = std::fs::read_to_string(fleet.config("a")).expect("the configuration");
+    let start = text.split("plugins:").next().expect("a start").to_owned();
+    let guest = format!("  - {{ name: guest, source: \"file:{}\", mode: observe }}\n", path.display());
+    let plugins = text.split("plugins:\n").nth(1).expect("the plugins");
+    fleet.beside("guest.yaml", &format!("{start}plugins:\n{guest}{plugins}"))
+}
+
+fn any_event(id: usize) -> Vec<u8> {
+    format!("POST / HTTP/1.1\r\nHost: a\r\nce-specversion: 1.0\r\nce-id: {id}\r\nce-source: /s\r\nce-type: any\r\n\r\n")
+        .into_bytes()
+}
+
 #[test]
 fn a_plugin_that_fails_today_is_not_called_nondeterministic() {
     let fleet = Fleet::tutorial();
-    let guest = |body: &str| write(fleet.bare.root.path(), "guest", &core_module(&module(body, "")));
-    let path = guest("(i32.const 128)");
-    let text = std::fs::read_to_string(fleet.config("a")).expect("the configuration");
-    let plugins =
-        format!("plugins: [{{ name: guest, source: \"file:{}\", mode: observe }}]\n", path.display());
-    let config =
-        fleet.beside("guest.yaml", &(text.split("plugins:").next().expect("a start").to_owned() + &plugins));
-    // The guest subscribes to "any".
-    let event = b"POST / HTTP/1.1\r\nHost: a\r\nce-specversion: 1.0\r\nce-id: 1\r\nce-source: /s\r\nce-type: any\r\n\r\n";
+    let config = with_guest(&fleet, "(i32.const 128)");
     let mut process = Process::start(&config, None);
-    assert_eq!(process.connect().send(event).status, 202);
+    assert_eq!(process.connect().send(&any_event(1)).status, 202);
     assert_eq!(process.settled(1)["reactions"][0]["outcome"], "ignored");
     assert_eq!(process.terminate(), Some(0));
-    guest("unreachable");
+    with_guest(&fleet, "unreachable");
     let process = Process::start(&config, None);
     let replay = process.connect().post_json("/v1/replays", &json!({"events": [1]})).json();
     let result = &replay["results"][0];
@@ -248,6 +256,44 @@ fn a_plugin_that_fails_today_is_not_called_nondeterministic() {
     assert!(result["now"]["reason"].as_str().is_some_and(|reason| reason.starts_with("trap")), "{result:#}");
     let many: Vec<i64> = (1..=501).collect();
     assert_eq!(process.connect().post_json("/v1/replays", &json!({ "events": many })).status, 400);
+}
+
+#[test]
+fn a_plugin_that_keeps_failing_is_parked_and_its_events_wait() {
+    let fleet = Fleet::tutorial();
+    let config = with_guest(&fleet, "unreachable");
+    let mut process = Process::start(&config, None);
+    for id in 1..=5 {
+        assert_eq!(process.connect().send(&any_event(id)).status, 202);
+        assert_eq!(
+            process.settled(i64::try_from(id).expect("a number"))["reactions"][0]["outcome"],
+            "failed"
+        );
+    }
+    let plugin = process.connect().get("/v1/plugins").json()["plugins"][0].clone();
+    assert!(plugin["parkedBecause"].as_str().is_some_and(|reason| reason.starts_with("trap")), "{plugin:#}");
+    let ready = process.connect().get("/readyz");
+    assert_eq!(
+        (ready.status, ready.body.as_slice()),
+        (200, &b"ready; parked because they keep failing: guest\n"[..])
+    );
+    assert_eq!(process.connect().send(&any_event(6)).status, 202);
+    // The plugin beside it goes on meanwhile.
+    assert_eq!(process.connect().send(&cloudevent("7", &shell_in("default", POD))).status, 202);
+    assert_eq!(process.settled(7)["reactions"][0]["outcome"], "committed");
+    let waiting = process.connect().get("/v1/events/6").json();
+    assert_eq!(
+        (&waiting["routed"], &waiting["reactions"][0]["outcome"]),
+        (&json!(true), &Value::Null),
+        "{waiting:#}"
+    );
+    let metrics = String::from_utf8(process.connect().get("/metrics").body).expect("text");
+    assert!(metrics.contains("riposte_plugin_parked{plugin=\"guest\"} 1"), "{metrics}");
+    assert_eq!(process.terminate(), Some(0));
+    // Mended, it gets the event that waited.
+    with_guest(&fleet, "(i32.const 128)");
+    let mut process = Process::start(&config, None);
+    assert_eq!(process.settled(6)["reactions"][0]["outcome"], "ignored");
 }
 
 #[test]

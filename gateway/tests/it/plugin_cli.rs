@@ -108,7 +108,7 @@ fn what_cannot_be_tested_says_what_to_do() {
     for (from, to, expected) in [
         ("grants:", "grant:", "unknown field `grant`"),
         ("namespaces:", "namespace:", "grants.namespace: unknown field"),
-        ("rules: [Terminal shell in container]", "rules: []", "refuses its configuration"),
+        ("rules:", "rulez:", "refuses its configuration"),
         ("mode: observe", "mode: observe\nmode: enforce", "duplicate"),
     ] {
         fs::write(folder.join("plugin.yaml"), settings.replace(from, to)).unwrap();

@@ -3,40 +3,19 @@
 //! Only for the rules of the configuration, and only where the owner is certain: a workload that is
 //! scaled by mistake is an outage of our own making.
 
+use riposte_responses::{Config, respond};
 use riposte_sdk::prelude::*;
-use serde::Deserialize;
-
-/// Which alerts it acts on.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Config {
-    /// Falco rules, by their exact names.
-    #[schemars(length(min = 1))]
-    rules: Vec<String>,
-}
-
-/// Kinds that have `spec.replicas`.
-const SCALABLE: [&str; 3] = ["Deployment", "StatefulSet", "ReplicaSet"];
 
 /// Scales the workload that owns an alert's pod to 0
 #[plugin(on = "falco.rule.output.v1")]
 pub fn scale_to_zero(alert: Falco, config: &Config, context: &Context) -> Answer {
-    let rule = alert.rule()?;
-    if !config.rules.iter().any(|configured| configured == rule) {
-        return ignore!("rule {rule:?} is not configured");
-    }
-    let (namespace, owner) = (alert.namespace()?, context.owner(&alert)?);
-    if !owner.is_any_of(&SCALABLE) {
-        return ignore!("{owner} has no replicas to scale");
-    }
-    propose(format!("Scale {namespace}/{} to 0", owner.name))
-        .because(format!("{rule:?} in {namespace}/{}", alert.pod().unwrap_or(&owner.name)))
-        .with(Patch::scale(&owner, 0))
-        .into()
+    config.rules.check(&alert)?;
+    respond(&alert, context, riposte_responses::scale_to_zero)
 }
 
 #[cfg(test)]
 mod tests {
+    use riposte_responses::testing::{self as shared, Entry};
     use riposte_sdk::testing::{self, Setup};
     use serde_json::json;
 
@@ -65,7 +44,7 @@ mod tests {
 
     #[test]
     fn a_scalable_owner_goes_to_zero() {
-        for kind in SCALABLE {
+        for kind in ["Deployment", "StatefulSet", "ReplicaSet"] {
             let decided = decide(&of_pod(), &setup().owner("default", POD, &workload(kind)));
             let expected = format!(
                 "propose: Scale default/web to 0\nbecause: \"Shell\" in default/{POD}\n\
@@ -119,5 +98,12 @@ mod tests {
         }
         // The gateway holds a configuration against the schema.
         assert_eq!(testing::schema::<scale_to_zero>()["properties"]["rules"]["minItems"], 1);
+    }
+
+    #[test]
+    fn the_entry_that_ships_is_enough() {
+        let entry = Entry::read::<scale_to_zero>(include_str!("../plugin.yaml"));
+        let owned = setup().owner("default", shared::POD, &shared::web("apps/v1/Deployment"));
+        entry.assert_grants(&owned.handle(shared::alert()));
     }
 }

@@ -21,7 +21,7 @@ use crate::commit::Notifier;
 use crate::dispatch::{Catalog, Plugin, Trial};
 use crate::model::outcome::OutcomeKind;
 use crate::model::patch::Decision;
-use crate::pipeline::{Hold, Limits, Modes, Pipeline, Preview, Wake};
+use crate::pipeline::{Breakers, Hold, Limits, Modes, Pipeline, Preview, Wake};
 use crate::record::{Journal, RecordedEvent};
 use crate::repository::{Repository, Snapshot, git};
 use crate::telemetry::Metrics;
@@ -87,6 +87,7 @@ impl Scene {
             metrics: Arc::new(Metrics::new()),
             receive_limits: receive::Limits::default(),
             limits: Limits::default(),
+            breakers: Breakers::default(),
             hold: Hold::default(),
             wake: Wake::default(),
         };

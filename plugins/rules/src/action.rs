@@ -1,0 +1,114 @@
+//! What a rule does: one of the responses that are plugins of their own too, or nothing.
+
+use std::borrow::Cow;
+
+use riposte_responses::{
+    Annotations, Labels, Marks, Response, drop_token, isolate, quarantine, scale_to_zero, suspend,
+};
+use riposte_sdk::prelude::*;
+use riposte_sdk::schemars::{Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, de::Error};
+use serde_json::{Value, json};
+
+/// What a rule does. In YAML a name, or a name with its options.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum Action {
+    /// The workload goes to no replicas.
+    ScaleToZero {},
+    /// The workload's pods get labels and annotations.
+    Quarantine {
+        /// Labels; at least one.
+        #[serde(default)]
+        labels: Labels,
+        /// Annotations.
+        #[serde(default)]
+        annotations: Annotations,
+    },
+    /// A network policy cuts the workload's pods off.
+    Isolate {
+        /// The pods may still ask the cluster's DNS.
+        #[serde(default)]
+        allow_dns: bool,
+    },
+    /// The CronJob or Job is suspended.
+    Suspend {},
+    /// The workload's pods get no service account token.
+    DropToken {},
+    /// Nothing, and no later rule is tried.
+    Ignore {},
+}
+
+/// Reads `name` as `name: {}`.
+pub(crate) fn by_name_or_with_options<'de, D: Deserializer<'de>>(from: D) -> Result<Action, D::Error> {
+    let value = match Value::deserialize(from)? {
+        Value::String(name) => json!({ (name): {} }),
+        options => options,
+    };
+    serde_json::from_value(value).map_err(|error| D::Error::custom(format!("action: {error}")))
+}
+
+impl Action {
+    /// Whether its options can be used.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        match self {
+            Self::Quarantine { labels, annotations } => labels.check().and_then(|()| annotations.check()),
+            _ => Ok(()),
+        }
+    }
+
+    /// What it does to the owner of the alert's pod.
+    pub(crate) fn response(&self, alert: &Falco, context: &Context) -> Result<Response, Stop> {
+        let owner = || context.owner(alert);
+        match self {
+            Self::ScaleToZero {} => scale_to_zero(&owner()?),
+            Self::Quarantine { labels, annotations } => {
+                quarantine(&owner()?, &Marks { labels, annotations, rule: alert.rule()? }, context)
+            }
+            Self::Isolate { allow_dns } => isolate(&owner()?, *allow_dns, context),
+            Self::Suspend {} => suspend(&owner()?),
+            Self::DropToken {} => drop_token(&owner()?),
+            Self::Ignore {} => ignore!("its action is ignore"),
+        }
+    }
+}
+
+/// One schema without alternatives: what is wrong with a value is then said of that value.
+impl JsonSchema for Action {
+    fn schema_name() -> Cow<'static, str> {
+        "Action".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let none = json!({ "type": "object", "maxProperties": 0 });
+        let (labels, annotations) = (Labels::json_schema(generator), Annotations::json_schema(generator));
+        let quarantine = json!({
+            "type": "object",
+            "additionalProperties": false,
+            "properties": { "labels": labels, "annotations": annotations },
+        });
+        let isolate = json!({
+            "type": "object",
+            "additionalProperties": false,
+            "properties": { "allowDns": {
+                "description": "The pods may still ask the cluster's DNS.", "type": "boolean", "default": false,
+            } },
+        });
+        json_schema!({
+            "description": "What a rule does: a name, or a name with its options.",
+            "type": ["string", "object"],
+            "pattern": "^(scale-to-zero|quarantine|isolate|suspend|drop-token|ignore)$",
+            "minProperties": 1,
+            "maxProperties": 1,
+            "additionalProperties": false,
+            "properties": {
+                "scale-to-zero": none,
+                "quarantine": quarantine,
+                "isolate": isolate,
+                "suspend": none,
+                "drop-token": none,
+                "ignore": none,
+            },
+        })
+    }
+}

@@ -1,0 +1,115 @@
+//! What is done once a rule matches.
+
+use riposte_responses::testing::{self as shared, POD, decide, web};
+use riposte_sdk::testing;
+
+use super::{with_rule, with_rules};
+
+const SHELL: &str = "{ rule: Shell }";
+
+#[test]
+fn each_action_has_its_response() {
+    let table = [
+        ("scale-to-zero", "apps/v1/Deployment", "Scale default/web to 0", r#"{"spec":{"replicas":0}}"#),
+        (
+            "{ scale-to-zero: {} }",
+            "apps/v1/StatefulSet",
+            "Scale default/web to 0",
+            r#"{"spec":{"replicas":0}}"#,
+        ),
+        ("suspend", "batch/v1/CronJob", "Suspend default/web", r#"{"spec":{"suspend":true}}"#),
+        (
+            "drop-token",
+            "apps/v1/DaemonSet",
+            "Drop the token of default/web",
+            r#"{"spec":{"template":{"spec":{"automountServiceAccountToken":false}}}}"#,
+        ),
+        (
+            "quarantine",
+            "v1/Pod",
+            "Quarantine default/web",
+            r#"{"metadata":{"annotations":{"riposte.dev/rule":"Shell"},"labels":{"riposte.dev/quarantine":"true"}}}"#,
+        ),
+        (
+            "{ quarantine: { labels: { zone: closed }, annotations: {} } }",
+            "v1/Pod",
+            "Quarantine default/web",
+            r#"{"metadata":{"labels":{"zone":"closed"}}}"#,
+        ),
+    ];
+    for (action, kind, title, patch) in table {
+        assert_eq!(
+            decide(with_rule(SHELL, action), kind),
+            format!(
+                "propose: {title}\nbecause: \"Shell\" in default/{POD}, by rule \"it\"\n- merge {} {patch}",
+                web(kind)
+            )
+        );
+    }
+}
+
+#[test]
+fn isolate_makes_a_policy() {
+    let manifest = "{apiVersion: apps/v1, kind: Deployment, metadata: {name: web, namespace: default}, \
+                    spec: {selector: {matchLabels: {app: web}}}}";
+    for (action, port) in [("isolate", false), ("{ isolate: { allowDns: true } }", true)] {
+        let setup = with_rule(SHELL, action).desired_state(manifest);
+        let setup = setup.owner("default", POD, &web("apps/v1/Deployment"));
+        let decided = setup.handle(shared::alert()).to_string();
+        let expected = "propose: Isolate default/web\nbecause: \"Shell\" in default/web-77789455d6-m7flp, by rule \
+                        \"it\"\n- create NetworkPolicy default/isolate-web beside Deployment default/web {";
+        assert!(decided.starts_with(expected) && decided.contains("53") == port, "{action}: {decided}");
+    }
+}
+
+#[test]
+fn the_first_rule_that_matches_is_the_end() {
+    let setup = || {
+        with_rules(
+            r"
+- { name: shop, match: { namespace: shop }, action: suspend }
+- { name: none, match: { tag: none }, action: suspend }
+- { name: shells, match: { rule: Shell }, action: suspend }
+- { name: rest, match: { rule: { glob: '*' } }, action: scale-to-zero }
+",
+        )
+    };
+    let decided = decide(setup(), "batch/v1/Job");
+    assert!(decided.contains("by rule \"shells\"\n- merge Job default/web"), "{decided}");
+    // An action that does not suit the owner is no reason to try the next rule.
+    assert_eq!(
+        decide(setup(), "apps/v1/Deployment"),
+        "ignore: rule \"shells\" matches: Deployment default/web is no CronJob or Job, which alone can be suspended"
+    );
+    let unruly = setup().handle(testing::falco("{}")).to_string();
+    let expected =
+        "tried \"shop\" (no namespace), \"none\" (no tag), \"shells\" (no rule), \"rest\" (no rule)";
+    assert_eq!(unruly, format!("ignore: no rule matches: {expected}"));
+}
+
+#[test]
+fn an_ignore_needs_no_owner() {
+    let decided = with_rule("{ not: { tag: x } }", "ignore").handle(testing::falco("{}")).to_string();
+    assert_eq!(decided, "ignore: rule \"it\" matches: its action is ignore");
+}
+
+#[test]
+fn what_is_not_certain_is_left_alone() {
+    shared::assert_careful(|| with_rule("{ not: { tag: x } }", "scale-to-zero"));
+}
+
+#[test]
+fn quarantine_is_made_once() {
+    let manifest =
+        "{apiVersion: v1, kind: Pod, metadata: {name: web, namespace: default, labels: {zone: closed}}}";
+    let setup = with_rule(SHELL, "{ quarantine: { labels: { zone: closed } } }").desired_state(manifest);
+    let decided = setup.owner("default", POD, &web("v1/Pod")).handle(shared::alert()).to_string();
+    assert_eq!(decided, "ignore: rule \"it\" matches: Pod default/web is quarantined already");
+}
+
+#[test]
+fn an_ignore_names_so_many_rules_and_no_more() {
+    let rule = |number| format!("- {{ name: r{number}, match: {{ tag: x }}, action: ignore }}\n");
+    let decided = with_rules(&(0..50).map(rule).collect::<String>()).handle(testing::falco("{}")).to_string();
+    assert!(decided.ends_with("\"r19\" (no tag) and 30 more"), "{decided}");
+}
