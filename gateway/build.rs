@@ -23,16 +23,45 @@ fn main() -> Result<(), Box<dyn Error>> {
     for watched in ["sdk", "plugins", "Cargo.lock", "Cargo.toml", "migrations"] {
         println!("cargo::rerun-if-changed={}", workspace.join(watched).display());
     }
-    if !build(workspace, &target)? {
+    let plugins = plugins(workspace)?;
+    if !build(workspace, &target, &plugins)? {
         add_target(workspace)?;
-        if !build(workspace, &target)? {
+        if !build(workspace, &target, &plugins)? {
             return Err("the bundled plugins do not build; see above".into());
         }
     }
-    let built = target.join(TARGET).join("plugin/scale_to_zero.wasm");
-    std::fs::copy(&built, out.join("scale_to_zero.wasm"))?;
+    let built = target.join(TARGET).join("plugin");
+    std::fs::write(out.join("bundled.rs"), bundle(&plugins, &built, &out)?)?;
     std::fs::write(out.join("vendor.rs"), vendor(workspace)?)?;
     Ok(())
+}
+
+/// The folders of the plugins that ship, which are their packages' names; each has its `plugin.yaml`.
+fn plugins(workspace: &Path) -> Result<Vec<String>, Box<dyn Error>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(workspace.join("plugins"))? {
+        let entry = entry?;
+        if entry.path().join("plugin.yaml").is_file() {
+            names.push(entry.file_name().into_string().map_err(|_| "a plugin's name is UTF-8")?);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// A Rust array of the plugins: their names and their modules.
+fn bundle(plugins: &[String], built: &Path, out: &Path) -> Result<String, Box<dyn Error>> {
+    let mut table = String::from("&[\n");
+    for name in plugins {
+        let file = format!("{}.wasm", name.replace('-', "_"));
+        std::fs::copy(built.join(&file), out.join(&file))?;
+        table.push_str(&format!(
+            "    ({name:?}, include_bytes!(concat!(env!(\"OUT_DIR\"), {:?}))),\n",
+            format!("/{file}")
+        ));
+    }
+    table.push_str("]\n");
+    Ok(table)
 }
 
 /// A Rust array of the sdk's files: their paths and their texts.
@@ -92,11 +121,12 @@ fn workspace_manifest(whole: &str, manifests: &str) -> String {
     )
 }
 
-fn build(workspace: &Path, target: &Path) -> Result<bool, Box<dyn Error>> {
+fn build(workspace: &Path, target: &Path, plugins: &[String]) -> Result<bool, Box<dyn Error>> {
     let mut cargo = Command::new(env::var("CARGO")?);
     cargo
         .current_dir(workspace)
-        .args(["build", "--locked", "--package", "scale-to-zero", "--profile", "plugin", "--target", TARGET])
+        .args(["build", "--locked", "--profile", "plugin", "--target", TARGET])
+        .args(plugins.iter().flat_map(|name| ["--package", name]))
         .arg("--target-dir")
         .arg(target)
         .env("RUSTFLAGS", LINK_FLAGS);

@@ -18,8 +18,7 @@ use crate::model::plugin::{Description, Grants, Mode, PluginIdentity};
 use crate::repository::Snapshot;
 
 /// Plugins that come with the gateway.
-const BUNDLED: [(&str, &[u8]); 1] =
-    [("scale-to-zero", include_bytes!(concat!(env!("OUT_DIR"), "/scale_to_zero.wasm")))];
+const BUNDLED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/bundled.rs"));
 
 /// One plugin of the configuration.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

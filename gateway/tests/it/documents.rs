@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use riposte::config::Config;
+use riposte::dispatch::{Catalog, Engine, PluginConfig};
+use riposte::model::plugin::Mode;
 use serde_json::Value;
 
 fn workspace() -> PathBuf {
@@ -61,6 +63,46 @@ fn every_configuration_of_the_chart_is_one() {
         merge(&mut merged, &yaml(&path)["config"]);
         if let Err(wrong) = Config::parse(&merged.to_string()) {
             panic!("{}: {wrong}", path.display());
+        }
+    }
+}
+
+fn plugin_entries() -> Vec<(PathBuf, PluginConfig)> {
+    let folders = fs::read_dir(workspace().join("plugins")).expect("the plugins");
+    let paths = folders.map(|entry| entry.expect("an entry").path().join("plugin.yaml"));
+    let paths = paths.filter(|path| path.is_file());
+    paths.map(|path| (path.clone(), serde_json::from_value(yaml(&path)).expect("an entry"))).collect()
+}
+
+#[test]
+fn every_plugin_that_ships_loads_with_its_own_entry() {
+    let entries = plugin_entries();
+    assert!(entries.len() >= 6, "{entries:?}");
+    let engine = Engine::new().expect("an engine");
+    for (path, entry) in entries {
+        let folder =
+            path.parent().and_then(Path::file_name).expect("a folder").to_string_lossy().into_owned();
+        assert_eq!((&entry.name, &entry.source), (&folder, &format!("bundled:{folder}")));
+        assert_eq!(entry.mode, Mode::Observe, "{folder}: a person says enforce");
+        let catalog =
+            Catalog::load(&engine, &[entry]).unwrap_or_else(|errors| panic!("{folder}: {errors:?}"));
+        assert_eq!(catalog.plugins()[0].description().name, folder);
+    }
+}
+
+#[test]
+fn every_example_of_the_rules_loads() {
+    let engine = Engine::new().expect("an engine");
+    let text = fs::read_to_string(workspace().join("plugins/rules/README.md")).expect("the document");
+    let blocks =
+        text.split("```yaml\nplugins:\n").skip(1).map(|block| block.split("```").next().expect("an end"));
+    let blocks: Vec<&str> = blocks.collect();
+    assert!(blocks.len() >= 4, "{blocks:?}");
+    for block in blocks {
+        let text = format!("repository: {{ url: \"file:///fleet.git\" }}\nplugins:\n{block}");
+        let config = Config::parse(&text).unwrap_or_else(|wrong| panic!("{wrong}\n{block}"));
+        if let Err(wrong) = Catalog::load(&engine, &config.plugins) {
+            panic!("{wrong:?}\n{block}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The whole path where something on the other side goes wrong: GitHub, a receiver of Flux, an owner.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -150,6 +150,66 @@ fn each_alert_that_cannot_be_acted_on_says_why() {
         assert!(reaction["reason"].as_str().unwrap().contains(words), "{pod}: {reaction:#}");
     }
     assert_eq!(fleet.log().len(), 1);
+}
+
+/// A configuration with one of the bundled plugins, as its `plugin.yaml` has it, that commits.
+fn enforcing(fleet: &Fleet, plugin: &str) -> PathBuf {
+    let entry = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins").join(plugin).join("plugin.yaml");
+    let mut entry: Value = serde_yaml::from_str(&std::fs::read_to_string(entry).unwrap()).unwrap();
+    entry["mode"] = json!("enforce");
+    if plugin != "rules" {
+        entry["config"]["rules"] = json!(["Terminal shell in container"]);
+    }
+    let text = std::fs::read_to_string(fleet.config("a")).unwrap();
+    let start = text.split("plugins:").next().unwrap();
+    fleet.beside("plugin.yaml", &format!("{start}plugins: [{entry}]\n"))
+}
+
+#[test]
+fn an_isolated_workload_gets_its_policy_once() {
+    let fleet = Fleet::tutorial();
+    let config = enforcing(&fleet, "isolate");
+    let mut process = Process::start(&config, None);
+    for (id, outcome) in [("1", "committed"), ("2", "unchanged")] {
+        let reaction = react(&mut process, id, POD);
+        assert_eq!(reaction["outcome"], outcome, "{reaction:#}");
+    }
+    assert_eq!(fleet.log().len(), 2);
+    let policy = fleet.file("apps/networkpolicy-isolate-alpine-deployment.yaml");
+    assert!(policy.contains("kind: NetworkPolicy") && policy.contains("  podSelector:\n"), "{policy}");
+    let listed = fleet.file("apps/kustomization.yaml");
+    assert!(
+        listed.ends_with("  - shop.yaml\n  - networkpolicy-isolate-alpine-deployment.yaml\n"),
+        "{listed}"
+    );
+}
+
+#[test]
+fn each_plugin_that_ships_makes_the_change_that_it_is_for() {
+    let table = [
+        ("quarantine", "riposte.dev/quarantine: \"true\""),
+        ("drop-token", "automountServiceAccountToken: false"),
+        ("rules", "replicas: 0"),
+        ("scale-to-zero", "replicas: 0"),
+    ];
+    for (plugin, line) in table {
+        let fleet = Fleet::tutorial();
+        let reaction = react(&mut Process::start(&enforcing(&fleet, plugin), None), "1", POD);
+        assert_eq!(reaction["outcome"], "committed", "{plugin}: {reaction:#}");
+        assert!(
+            fleet.file("apps/alpine.yaml").contains(line),
+            "{plugin}: {}",
+            fleet.file("apps/alpine.yaml")
+        );
+    }
+    let nightly = "apiVersion: batch/v1\nkind: CronJob\nmetadata:\n  name: nightly\nspec:\n  schedule: \"0 3 * * *\" # at three\n  \
+                   jobTemplate:\n    spec:\n      template:\n        spec:\n          restartPolicy: Never\n          containers:\n            \
+                   - name: main\n              image: alpine\n";
+    let fleet = Fleet::with(&[("nightly.yaml", nightly)]);
+    let reaction =
+        react(&mut Process::start(&enforcing(&fleet, "suspend"), None), "1", "nightly-29384756-4xc6t");
+    assert_eq!(reaction["outcome"], "committed", "{reaction:#}");
+    assert_eq!(fleet.file("nightly.yaml"), format!("{nightly}  suspend: true\n"));
 }
 
 #[test]

@@ -312,7 +312,10 @@ fn the_configuration_pins_names_and_is_checked_by_the_plugin() {
         plugin(config)
     };
     let table = [
-        (json!({ "source": "bundled:nothing" }), "there are scale-to-zero"),
+        (
+            json!({ "source": "bundled:nothing" }),
+            "there are drop-token, isolate, quarantine, rules, scale-to-zero, suspend",
+        ),
         (json!({ "source": "https://example.com/x.wasm" }), "bundled:NAME or file:PATH"),
         (json!({ "digest": "sha256:00" }), "sha256:00 is pinned"),
         (json!({ "config": { "rules": [] } }), "config/rules: [] has less than 1 item"),

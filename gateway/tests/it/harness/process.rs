@@ -1,5 +1,6 @@
 //! A gateway as a process of its own, that can be asked, ended and killed.
 
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -18,6 +19,8 @@ const SILENCE_S_MAX: u64 = 60;
 pub(crate) struct Process {
     child: Child,
     lines: Receiver<String>,
+    /// Lines from before it was up, which nobody has waited for yet.
+    early: VecDeque<String>,
     pub(crate) address: SocketAddr,
 }
 
@@ -51,8 +54,16 @@ impl Process {
             lines.take_while(|line| sender.send(line.clone()).is_ok()).for_each(drop);
         });
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut process = Self { child, lines, address: nowhere };
-        let up = process.wait_for_line(|line| line.contains("the gateway is up"));
+        let mut process = Self { child, lines, early: VecDeque::new(), address: nowhere };
+        let mut early = VecDeque::new();
+        let up = loop {
+            let line = process.wait_for_line(|_| true);
+            if line.contains("the gateway is up") {
+                break line;
+            }
+            early.push_back(line);
+        };
+        process.early = early;
         let up: Value = serde_json::from_str(&up).expect("a log line is JSON");
         process.address =
             up["server.address"].as_str().and_then(|text| text.parse().ok()).expect("an address");
@@ -67,9 +78,11 @@ impl Process {
     pub(crate) fn wait_for_line(&mut self, fits: impl Fn(&str) -> bool) -> String {
         let mut seen = Vec::new();
         loop {
-            let Ok(line) = self.lines.recv_timeout(Duration::from_secs(SILENCE_S_MAX)) else {
-                panic!("the gateway said nothing more after {seen:#?}");
-            };
+            let next = self
+                .early
+                .pop_front()
+                .map_or_else(|| self.lines.recv_timeout(Duration::from_secs(SILENCE_S_MAX)), Ok);
+            let Ok(line) = next else { panic!("the gateway said nothing more after {seen:#?}") };
             assert!(!line.contains("panicked"), "{line}");
             if fits(&line) {
                 return line;
