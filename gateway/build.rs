@@ -2,6 +2,8 @@
 //!
 //! The same cargo builds them into a target directory of their own: the outer build holds the lock
 //! of its own directory while this runs.
+//!
+//! It also collects the sdk's sources for `riposte plugin new`, which writes them beside a new plugin.
 
 use std::env;
 use std::error::Error;
@@ -18,16 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let workspace = gateway.parent().ok_or("the gateway lies in a workspace")?;
     // OUT_DIR is <target>/<profile>/build/<package>/out.
     let target = out.ancestors().nth(4).ok_or("OUT_DIR lies in a target directory")?.join("plugins");
-    for watched in [
-        "sdk/src",
-        "sdk/wit",
-        "sdk/Cargo.toml",
-        "sdk/macros",
-        "plugins",
-        "Cargo.lock",
-        "Cargo.toml",
-        "migrations",
-    ] {
+    for watched in ["sdk", "plugins", "Cargo.lock", "Cargo.toml", "migrations"] {
         println!("cargo::rerun-if-changed={}", workspace.join(watched).display());
     }
     let plugins = plugins(workspace)?;
@@ -39,6 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let built = target.join(TARGET).join("plugin");
     std::fs::write(out.join("bundled.rs"), bundle(&plugins, &built, &out)?)?;
+    std::fs::write(out.join("vendor.rs"), vendor(workspace)?)?;
     Ok(())
 }
 
@@ -68,6 +62,63 @@ fn bundle(plugins: &[String], built: &Path, out: &Path) -> Result<String, Box<dy
     }
     table.push_str("]\n");
     Ok(table)
+}
+
+/// A Rust array of the sdk's files: their paths and their texts.
+fn vendor(workspace: &Path) -> Result<String, Box<dyn Error>> {
+    let mut paths = Vec::new();
+    sources(&workspace.join("sdk"), &mut paths)?;
+    paths.push(workspace.join("LICENSE"));
+    paths.sort();
+    let mut manifests = String::new();
+    let mut table = String::from("&[\n");
+    for path in paths {
+        let text = std::fs::read_to_string(&path)?;
+        if path.ends_with("Cargo.toml") {
+            manifests.push_str(&text);
+        }
+        let below = path.strip_prefix(workspace)?.to_str().ok_or("the sdk's paths are UTF-8")?;
+        table.push_str(&format!("    ({below:?}, {text:?}),\n"));
+    }
+    let manifest = workspace_manifest(&std::fs::read_to_string(workspace.join("Cargo.toml"))?, &manifests);
+    table.push_str(&format!("    (\"Cargo.toml\", {manifest:?}),\n]\n"));
+    Ok(table)
+}
+
+/// The files of a folder that a crate is made of; its tests stay here.
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if path.is_dir() && !["tests", "target"].contains(&name) {
+            sources(&path, found)?;
+        } else if path.is_file() && [".rs", ".toml", ".md", ".wit"].iter().any(|end| name.ends_with(end)) {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// What the sdk's manifests take from the workspace's, and nothing of the gateway. Lints are not
+/// among it: another compiler has others.
+fn workspace_manifest(whole: &str, manifests: &str) -> String {
+    let used = |line: &&str| {
+        let key = line.split(" = ").next().unwrap_or_default();
+        [format!("{key}.workspace = true"), format!("{key} = {{ workspace = true")]
+            .iter()
+            .any(|taken| manifests.lines().any(|line| line.starts_with(taken)))
+    };
+    let section = |title: &str| {
+        let lines = whole.lines().skip_while(|line| *line != title).skip(1);
+        let lines = lines.take_while(|line| !line.starts_with('[')).filter(used);
+        lines.fold(format!("\n{title}\n"), |text, line| text + line + "\n")
+    };
+    format!(
+        "# riposte-sdk as it came with `riposte plugin new`.\n[workspace]\nresolver = \"3\"\n\
+         members = [\"sdk\", \"sdk/macros\"]\n{}{}\n[workspace.lints]\n",
+        section("[workspace.package]"),
+        section("[workspace.dependencies]")
+    )
 }
 
 fn build(workspace: &Path, target: &Path, plugins: &[String]) -> Result<bool, Box<dyn Error>> {

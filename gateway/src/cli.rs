@@ -7,6 +7,7 @@ mod client;
 mod demo;
 mod events;
 mod mode;
+mod plugin;
 mod replay;
 mod serve;
 
@@ -34,6 +35,8 @@ enum Command {
     Serve(serve::Serve),
     /// Show an event become a commit, on a repository made on the spot.
     Demo(demo::Demo),
+    /// Write, test and measure plugins.
+    Plugin(Box<plugin::Plugin>),
     /// Ask the journal for events.
     Events(events::Events),
     /// Hold recorded events against today's plugins, or react to them anew.
@@ -66,6 +69,8 @@ impl Cli {
     pub async fn run(self) -> ExitCode {
         let level = match &self.command {
             Command::Serve(_) => "info",
+            // What a plugin says is part of the command's output.
+            Command::Plugin(_) => "error",
             _ => "warn",
         };
         telemetry::log_to_stderr(self.log_format, level);
@@ -73,6 +78,7 @@ impl Cli {
         let result = match self.command {
             Command::Serve(command) => command.run().await,
             Command::Demo(command) => Box::pin(command.run(&mut out)).await,
+            Command::Plugin(command) => Box::pin(command.run(&mut out)).await,
             Command::Events(command) => command.run(&mut out).await,
             Command::Replay(command) => command.run(&mut out).await,
             Command::Mode(command) => command.run(&mut out).await,

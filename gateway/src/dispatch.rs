@@ -4,17 +4,22 @@
 //! no randomness, no network and no files, so the same inputs give the same decision. Nothing here
 //! checks what a decision may change: that is `validate`.
 
+mod bare;
 mod bindings;
 mod catalog;
 mod component;
 mod engine;
 mod failure;
 mod host;
+mod inspection;
 mod sandbox;
 mod subscription;
 
+pub use bare::Bare;
 pub use catalog::{Catalog, Limits, LoadError, Plugin, PluginConfig};
+pub use component::{CONTRACT, component_of};
 pub use engine::{Engine, EngineError};
 pub use failure::Failure;
-pub use sandbox::{Dispatched, LogLine};
+pub use inspection::{Inspection, inspect};
+pub use sandbox::{Dispatched, LogLine, Trial};
 pub use subscription::Filter;

@@ -211,7 +211,7 @@ pub(super) fn indent(out: &mut impl Write, block: &str) -> Result<(), CommandErr
 }
 
 /// Event text can hold terminal escapes; they are shown, not obeyed.
-fn inert(line: &str) -> String {
+pub(super) fn inert(line: &str) -> String {
     let mut shown = String::with_capacity(line.len());
     for character in line.chars() {
         if character.is_control() && character != '\t' {

@@ -7,10 +7,11 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::bare::Bare;
 use super::component::{CONTRACT, compile, digest};
 use super::engine::{Engine, MEMORY_BYTES_CEILING};
 use super::failure::Failure;
-use super::sandbox::{Dispatched, Sandbox};
+use super::sandbox::{Dispatched, Sandbox, Trial};
 use super::subscription::Filter;
 use crate::model::event::Event;
 use crate::model::plugin::{Description, Grants, Mode, PluginIdentity};
@@ -171,7 +172,7 @@ pub enum LoadError {
 const SCHEMA_ERRORS_MAX: usize = 8;
 
 /// A loaded plugin.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Plugin {
     identity: PluginIdentity,
     description: Description,
@@ -201,17 +202,12 @@ impl Plugin {
             Sandbox::new(&config.name, engine, &component, config.limits.clone()).map_err(|error| {
                 LoadError::Invalid {
                     plugin: plugin(),
-                    reason: format!("it does not follow {CONTRACT}: {error:#}"),
+                    reason: format!("it does not follow the contract {CONTRACT}: {error:#}"),
                 }
             })?;
         let failed = |failure| LoadError::Failed { plugin: plugin(), failure };
         let said = sandbox.describe().map_err(failed)?;
-        let config_text = config.config.to_string();
-        sandbox
-            .validate_config(&config_text)
-            .map_err(failed)?
-            .and_then(|()| check_schema(&said.config_schema, &config.config))
-            .map_err(|reason| LoadError::Config { plugin: plugin(), reason })?;
+        let config_text = accepted(&sandbox, &config.name, &said.config_schema, &config.config)?;
         let subscriptions = match &config.subscriptions[..] {
             [] => vec![Filter::Any(said.event_types.iter().map(|name| of_type(name)).collect())],
             filters => filters.to_vec(),
@@ -280,6 +276,36 @@ impl Plugin {
         self.subscriptions.iter().any(|filter| filter.matches(event))
     }
 
+    /// The limits of an invocation.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.sandbox.limits
+    }
+
+    /// The same plugin with another configuration, without being compiled again.
+    ///
+    /// # Errors
+    /// When it does not accept the configuration.
+    pub fn reconfigured(&self, config: serde_json::Value) -> Result<Self, LoadError> {
+        let (name, schema) = (&self.identity.name, &self.description.config_schema);
+        let config_text = accepted(&self.sandbox, name, schema, &config)?;
+        let identity =
+            PluginIdentity { config_digest: digest(config_text.as_bytes()), ..self.identity.clone() };
+        Ok(Self { identity, config, config_text, ..self.clone() })
+    }
+
+    /// Lets it decide and says what that took. Blocks for as long as the guest runs.
+    #[must_use]
+    pub fn trial(&self, event: &Event, snapshot: Arc<Snapshot>) -> Trial {
+        self.sandbox.trial(event, &self.config_text, snapshot)
+    }
+
+    /// Its guest without the sandbox, to measure the sandbox by.
+    #[must_use]
+    pub fn bare(&self, event: &Event, snapshot: Arc<Snapshot>) -> Bare {
+        Bare::new(self.sandbox.clone(), event, self.config_text.clone(), snapshot)
+    }
+
     /// Lets it decide, in a fresh instance, at the snapshot's commit.
     ///
     /// # Errors
@@ -294,6 +320,22 @@ impl Plugin {
             Err(_elapsed) => Err(Failure::InvocationTimeout { invocation_ms: self.invocation_ms }),
         }
     }
+}
+
+/// The configuration's text, if the plugin and the schema that it publishes accept it.
+fn accepted(
+    sandbox: &Sandbox,
+    plugin: &str,
+    schema: &str,
+    config: &serde_json::Value,
+) -> Result<String, LoadError> {
+    let text = config.to_string();
+    sandbox
+        .validate_config(&text)
+        .map_err(|failure| LoadError::Failed { plugin: plugin.to_owned(), failure })?
+        .and_then(|()| check_schema(schema, config))
+        .map_err(|reason| LoadError::Config { plugin: plugin.to_owned(), reason })?;
+    Ok(text)
 }
 
 /// Holds the configuration against the schema that the plugin publishes: its bounds count, whether or
@@ -359,6 +401,12 @@ impl Catalog {
             }
         }
         if errors.is_empty() { Ok(Self(plugins)) } else { Err(errors) }
+    }
+
+    /// A catalog of one.
+    #[must_use]
+    pub fn of(plugin: Plugin) -> Self {
+        Self(vec![Arc::new(plugin)])
     }
 
     /// In the order of the configuration.

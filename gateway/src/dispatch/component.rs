@@ -1,13 +1,15 @@
 //! From bytes to a component that may run: wrapping, the digest, the imports.
 
+use std::borrow::Cow;
+
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
 use super::catalog::LoadError;
 use super::engine::Engine;
 
-/// What a plugin follows, as errors name it.
-pub(super) const CONTRACT: &str = "the contract riposte:plugin@0.1.0";
+/// The contract, with its version.
+pub const CONTRACT: &str = "riposte:plugin@0.1.0";
 /// Every interface that a plugin may import.
 const IMPORTS: [&str; 3] =
     ["riposte:plugin/types@0.1.0", "riposte:plugin/log@0.1.0", "riposte:plugin/desired-state@0.1.0"];
@@ -20,13 +22,26 @@ pub(super) fn digest(bytes: &[u8]) -> String {
     digest.iter().fold("sha256:".to_owned(), |text, byte| text + &format!("{byte:02x}"))
 }
 
+/// Whether the bytes are a core module, which is wrapped into a component.
+pub(super) fn is_core_module(bytes: &[u8]) -> bool {
+    bytes.starts_with(&CORE_MODULE_HEAD)
+}
+
+/// The component that runs: of a core module the wrapped one, of a component itself.
+///
+/// # Errors
+/// When a core module does not follow the contract.
+pub fn component_of<'a>(plugin: &str, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>, LoadError> {
+    if !is_core_module(bytes) {
+        return Ok(Cow::Borrowed(bytes));
+    }
+    wrap(bytes).map(Cow::Owned).map_err(|reason| LoadError::Invalid { plugin: plugin.to_owned(), reason })
+}
+
 /// Compiles a component, or a core module after wrapping it into one.
 pub(super) fn compile(engine: &Engine, plugin: &str, bytes: &[u8]) -> Result<Component, LoadError> {
-    let invalid = |reason: String| LoadError::Invalid { plugin: plugin.to_owned(), reason };
-    let wrapped =
-        if bytes.starts_with(&CORE_MODULE_HEAD) { Some(wrap(bytes).map_err(invalid)?) } else { None };
-    let component = Component::from_binary(&engine.wasm, wrapped.as_deref().unwrap_or(bytes))
-        .map_err(|error| invalid(format!("{error:#}")))?;
+    let component = Component::from_binary(&engine.wasm, &component_of(plugin, bytes)?)
+        .map_err(|error| LoadError::Invalid { plugin: plugin.to_owned(), reason: format!("{error:#}") })?;
     let imports = component.component_type();
     let denied: Vec<String> = imports
         .imports(&engine.wasm)
@@ -43,5 +58,7 @@ pub(super) fn compile(engine: &Engine, plugin: &str, bytes: &[u8]) -> Result<Com
 fn wrap(module: &[u8]) -> Result<Vec<u8>, String> {
     let mut encoder = wit_component::ComponentEncoder::default();
     let encoded = encoder.validate(true).module(module).and_then(|encoder| encoder.encode());
-    encoded.map_err(|error| format!("it is a core module that does not follow {CONTRACT}: {error:#}"))
+    encoded.map_err(|error| {
+        format!("it is a core module that does not follow the contract {CONTRACT}: {error:#}")
+    })
 }

@@ -18,6 +18,8 @@ pub(super) struct Host {
     pub(super) log: Vec<LogLine>,
     log_bytes: usize,
     lookups: usize,
+    /// The most linear memory so far, in bytes.
+    pub(super) memory_bytes: usize,
     pub(super) memory_exceeded: bool,
     pub(super) table_exceeded: bool,
 }
@@ -35,6 +37,7 @@ impl Host {
             log: Vec::new(),
             log_bytes: 0,
             lookups: 0,
+            memory_bytes: 0,
             memory_exceeded: false,
             table_exceeded: false,
         }
@@ -99,8 +102,12 @@ impl desired_state::Host for Host {
 
 impl ResourceLimiter for Host {
     fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        self.memory_exceeded |= desired > self.limits.memory_bytes_max;
-        Ok(desired <= self.limits.memory_bytes_max)
+        let granted = desired <= self.limits.memory_bytes_max;
+        if granted {
+            self.memory_bytes = self.memory_bytes.max(desired);
+        }
+        self.memory_exceeded |= !granted;
+        Ok(granted)
     }
 
     fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {

@@ -35,13 +35,33 @@ pub struct Dispatched {
     pub log: Vec<LogLine>,
 }
 
+/// One invocation with what it took, whether it came to a decision or not.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trial {
+    /// The decision, or why there is none.
+    pub answer: Result<Decision, Failure>,
+    /// The fuel used; not known of a guest that trapped for another reason than its fuel.
+    pub fuel: Option<u64>,
+    /// The most linear memory that the guest had, in bytes.
+    pub memory_bytes: usize,
+    /// What the plugin logged.
+    pub log: Vec<LogLine>,
+}
+
+/// A call's answer and the state that the guest left behind.
+struct Run<T> {
+    answer: Result<T, Failure>,
+    fuel: Option<u64>,
+    host: Host,
+}
+
 /// A compiled plugin that can be run, again and again, each time anew.
 #[derive(Clone)]
 pub(super) struct Sandbox {
     plugin: String,
-    engine: Engine,
-    pre: PluginPre<Host>,
-    limits: Limits,
+    pub(super) engine: Engine,
+    pub(super) pre: PluginPre<Host>,
+    pub(super) limits: Limits,
 }
 
 impl std::fmt::Debug for Sandbox {
@@ -66,13 +86,12 @@ impl Sandbox {
 
     /// What the plugin says of itself.
     pub(super) fn describe(&self) -> Result<guest::Description, Failure> {
-        self.run(None, |instance, store| instance.call_describe(store)).map(|(description, _, _)| description)
+        self.run(None, |instance, store| instance.call_describe(store)).answer
     }
 
     /// Whether the plugin accepts a configuration.
     pub(super) fn validate_config(&self, config: &str) -> Result<Result<(), String>, Failure> {
-        self.run(None, |instance, store| instance.call_validate_config(store, config))
-            .map(|(valid, _, _)| valid)
+        self.run(None, |instance, store| instance.call_validate_config(store, config)).answer
     }
 
     /// Lets the plugin decide. Blocks for as long as the guest runs.
@@ -82,26 +101,33 @@ impl Sandbox {
         config: &str,
         snapshot: Arc<Snapshot>,
     ) -> Result<Dispatched, Failure> {
+        let trial = self.trial(event, config, snapshot);
+        Ok(Dispatched { decision: trial.answer?, fuel: trial.fuel.unwrap_or_default(), log: trial.log })
+    }
+
+    /// The same, and says what it took also when there is no decision.
+    pub(super) fn trial(&self, event: &Event, config: &str, snapshot: Arc<Snapshot>) -> Trial {
         let event = to_guest(event);
-        let (answer, fuel, log) =
-            self.run(Some(snapshot), |instance, store| instance.call_handle(store, &event, config))?;
-        let decision = answer.map_err(|error| {
-            Failure::PluginError(match error {
+        let Run { answer, fuel, host } =
+            self.run(Some(snapshot), |instance, store| instance.call_handle(store, &event, config));
+        let answer = answer.and_then(|answer| match answer {
+            Ok(decision) => read(decision, &self.limits),
+            Err(error) => Err(Failure::PluginError(match error {
                 guest::PluginError::InvalidEvent(reason) => format!("the event is invalid: {reason}"),
                 guest::PluginError::InvalidConfig(reason) => {
                     format!("the configuration is invalid: {reason}")
                 }
                 guest::PluginError::Internal(reason) => reason,
-            })
-        })?;
-        Ok(Dispatched { decision: read(decision, &self.limits)?, fuel, log })
+            })),
+        });
+        Trial { answer, fuel, memory_bytes: host.memory_bytes, log: host.log }
     }
 
     fn run<T>(
         &self,
         snapshot: Option<Arc<Snapshot>>,
         call: impl FnOnce(&Instance, &mut Store<Host>) -> wasmtime::Result<T>,
-    ) -> Result<(T, u64, Vec<LogLine>), Failure> {
+    ) -> Run<T> {
         let mut store = Store::new(&self.engine.wasm, Host::new(snapshot, self.limits.clone()));
         store.limiter(|host| host);
         store.set_hostcall_fuel(self.limits.host_call_bytes_max);
@@ -111,13 +137,14 @@ impl Sandbox {
             .and_then(|()| self.pre.instantiate(&mut store))
             .and_then(|instance| call(&instance, &mut store));
         self.say(&store.data().log);
-        match called {
-            Ok(answer) => {
-                let left = store.get_fuel().unwrap_or_default();
-                Ok((answer, self.limits.fuel.saturating_sub(left), store.into_data().log))
-            }
-            Err(error) => Err(self.failure(&error, store.data())),
-        }
+        let answer = called.map_err(|error| self.failure(&error, store.data()));
+        // A trap leaves the count where the guest last wrote it down.
+        let fuel = match &answer {
+            Ok(_) => store.get_fuel().ok().map(|left| self.limits.fuel.saturating_sub(left)),
+            Err(Failure::OutOfFuel { fuel }) => Some(*fuel),
+            Err(_) => None,
+        };
+        Run { answer, fuel, host: store.into_data() }
     }
 
     /// A plugin's lines are the operator's to read, whether it came to an answer or not.
@@ -162,7 +189,7 @@ fn panic_message(log: &[LogLine]) -> Option<String> {
     last.message.strip_prefix("panic: ").map(str::to_owned)
 }
 
-fn to_guest(event: &Event) -> guest::Event {
+pub(super) fn to_guest(event: &Event) -> guest::Event {
     let data = match event.data() {
         None => guest::Payload::None,
         Some(data) => match std::str::from_utf8(data) {

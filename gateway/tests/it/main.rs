@@ -16,6 +16,7 @@ mod git_remote;
 mod github_remote;
 mod api;
 mod cli;
+mod plugin_cli;
 
 mod pipeline;
 mod concurrency;
