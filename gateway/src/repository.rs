@@ -25,8 +25,9 @@ use tokio::sync::Mutex;
 
 pub use config::Config;
 pub use edit::EditError;
+pub use index::SourceFile;
 pub use remote_error::{CommitError, RepositoryError, Retry};
-pub use snapshot::{Located, LookupError, OwnerLookupError, Snapshot, SourceFile};
+pub use snapshot::{Located, LookupError, OwnerLookupError, Snapshot};
 
 use crate::model::manifest::CommitSha;
 use git::GitClone;

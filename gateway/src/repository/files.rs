@@ -9,9 +9,10 @@ use git2::{FileMode, Oid};
 
 use super::config::Limits;
 use super::git::{GitClone, oid_of};
+use super::index::SourceFile;
 use super::kustomize::is_kustomization;
 use super::remote_error::RepositoryError;
-use super::snapshot::{Snapshot, SourceFile};
+use super::snapshot::Snapshot;
 use crate::model::manifest::CommitSha;
 
 /// How deep folders may lie in each other.

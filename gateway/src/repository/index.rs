@@ -24,6 +24,17 @@ const CLUSTER_KINDS: [&str; 12] = [
     "ValidatingWebhookConfiguration",
 ];
 
+/// A manifest file of one commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFile {
+    /// Relative to the root of the repository, with `/`.
+    pub path: String,
+    /// The id of its blob.
+    pub blob: String,
+    /// The whole text.
+    pub text: Arc<str>,
+}
+
 /// One object of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Entry {

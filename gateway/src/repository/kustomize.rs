@@ -9,8 +9,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::index::File;
-use super::snapshot::SourceFile;
+use super::index::{File, SourceFile};
 
 /// The most kustomizations that may stand above a file.
 const INCLUDERS_MAX: usize = 100;

@@ -8,22 +8,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::index::{self, Entry};
+use super::index::{self, Entry, SourceFile};
 use super::kustomize::Kustomizations;
 use super::owner;
 use super::yaml::documents;
 use crate::model::manifest::{CommitSha, ObjectRef};
-
-/// A manifest file of one commit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourceFile {
-    /// Relative to the root of the repository, with `/`.
-    pub path: String,
-    /// The id of its blob.
-    pub blob: String,
-    /// The whole text.
-    pub text: Arc<str>,
-}
 
 /// An object, read where it stands.
 #[derive(Debug, Clone, PartialEq)]
