@@ -26,7 +26,8 @@ fn with(fleet: &Fleet, place: &str, more: &str) -> PathBuf {
 fn on_github(fleet: &Fleet, github: &GitHub) -> PathBuf {
     let token = fleet.bare.secret("github-token", TOKEN);
     let more = format!(
-        "  auth: {{ tokenFile: {} }}\n  github: {{ apiUrl: \"{}\", repository: {REPOSITORY} }}\n",
+        "  auth: {{ tokenFile: {} }}\n  github: {{ apiUrl: \"{}\", repository: {REPOSITORY} }}\n  \
+         limits: {{ fetchMs: 2000 }}\n",
         token.display(),
         github.api_url()
     );
@@ -52,6 +53,8 @@ async fn a_commit_on_github_is_made_once_whatever_becomes_of_the_answer() {
         ("a stale head", Some(fault(200, &stale.to_string()))),
         ("cut before", Some(Fault::CutBefore)),
         ("cut after", Some(Fault::CutAfter)),
+        ("silence before", Some(Fault::Silence)),
+        ("silence after", Some(Fault::SilenceAfter)),
         ("500 before", Some(fault(500, "{}"))),
         ("502 after", Some(Fault::AnswerAfter { status: 502, body: "<html>".to_owned() })),
         (

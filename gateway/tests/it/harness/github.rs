@@ -30,8 +30,10 @@ pub(crate) enum Fault {
     CutAfter,
     /// The request is carried out, then this is the answer.
     AnswerAfter { status: u16, body: String },
-    /// No answer ever.
+    /// No answer ever; nothing is done.
     Silence,
+    /// The request is carried out, and there is no answer ever.
+    SilenceAfter,
 }
 
 /// A request as it came.
@@ -122,6 +124,7 @@ impl State {
         };
         match fault {
             Some(Fault::CutAfter) => Err(Cut),
+            Some(Fault::SilenceAfter) => std::future::pending().await,
             Some(Fault::AnswerAfter { status, body }) => Ok(respond(status, &[], body)),
             _ => Ok(respond(status, &[], answer.to_string())),
         }
