@@ -9,6 +9,9 @@ CREATE TABLE switches (
     switched_us INTEGER NOT NULL
 ) STRICT;
 
+-- How many commits were made within a window is asked before each one.
+CREATE INDEX commits_by_time ON commits (committed_us);
+
 -- The chain has a further kind of record; SQLite changes a CHECK only by making the table anew.
 CREATE TABLE chain_with_switches (
     position INTEGER PRIMARY KEY,

@@ -33,12 +33,29 @@ const PROTECT: &str = "/metadata/annotations/riposte.dev~1protect";
 pub struct Guardrails {
     /// Namespaces that are never touched.
     pub protected_namespaces: Vec<String>,
+    /// The most commits that one plugin may make within the window.
+    pub commits_max: u32,
+    /// The window, in seconds.
+    pub window_s: u32,
+}
+
+impl Guardrails {
+    /// Whether a plugin that made so many commits within the window may make another one.
+    ///
+    /// # Errors
+    /// When it has made all that it may.
+    pub fn check_window(&self, plugin: &str, commits: i64) -> Result<(), Refusals> {
+        let (commits_max, window_s) = (self.commits_max, self.window_s);
+        let refusal = || vec![Refusal::Window { plugin: plugin.to_owned(), commits_max, window_s }];
+        let refusals = if commits < i64::from(commits_max) { Vec::new() } else { refusal() };
+        Refusals::new(refusals).map_or(Ok(()), Err)
+    }
 }
 
 impl Default for Guardrails {
     fn default() -> Self {
         let names = ["kube-system", "kube-public", "kube-node-lease", "flux-system"];
-        Self { protected_namespaces: names.map(str::to_owned).to_vec() }
+        Self { protected_namespaces: names.map(str::to_owned).to_vec(), commits_max: 100, window_s: 3_600 }
     }
 }
 

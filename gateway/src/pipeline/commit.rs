@@ -132,7 +132,7 @@ impl Pipeline {
     async fn validate(
         &self,
         proposal: &Proposal,
-    ) -> Result<Result<ValidatedChange, Settlement>, RepositoryError> {
+    ) -> Result<Result<ValidatedChange, Settlement>, AttemptError> {
         let reaction = proposal.reaction();
         let Some(plugin) = self.catalog.get(&reaction.plugin) else {
             let reason = format!("plugin {} is no longer configured", reaction.plugin);
@@ -159,7 +159,14 @@ impl Pipeline {
                     commit: None,
                 })
             }
-            Ok(Validated::Change(change)) => Ok(change),
+            Ok(Validated::Change(change)) => {
+                let since_us = clock::now_us() - i64::from(self.guardrails.window_s) * 1_000_000;
+                let commits = self.journal.commits_since(&reaction.plugin, since_us).await?;
+                match self.guardrails.check_window(&reaction.plugin, commits) {
+                    Ok(()) => Ok(change),
+                    Err(refusals) => Err(ended(OutcomeKind::Refused, refusals.to_string())),
+                }
+            }
         })
     }
 

@@ -405,6 +405,16 @@ impl Journal {
         self.write(|reply| Write::Settle(reaction, settlement, reply)).await
     }
 
+    /// How many commits a plugin has made since then.
+    ///
+    /// # Errors
+    /// When the journal does not answer.
+    pub async fn commits_since(&self, plugin: &str, since_us: i64) -> Result<i64, RecordError> {
+        let count = "SELECT count(*) FROM commits JOIN reactions ON id = reaction_id \
+                     WHERE committed_us >= ? AND plugin = ?";
+        Ok(sqlx::query_scalar(count).bind(since_us).bind(plugin).fetch_one(&self.readers).await?)
+    }
+
     /// The recorded proposal of a reaction.
     ///
     /// # Errors

@@ -92,6 +92,19 @@ pub enum Refusal {
         /// Why.
         error: EditError,
     },
+    /// The plugin has changed enough for now.
+    #[error(
+        "plugin {plugin} has made {commits_max} commits within {window_s} s, which is guardrails.commitsMax: look \
+         whether it does what it should, then raise the limit or replay what was refused"
+    )]
+    Window {
+        /// The plugin.
+        plugin: String,
+        /// The limit.
+        commits_max: u32,
+        /// The window, in seconds.
+        window_s: u32,
+    },
     /// The file would be too large.
     #[error("{path} would be larger than {file_bytes_max} bytes")]
     TooLarge {
@@ -119,6 +132,7 @@ impl Refusal {
             Self::Schema { .. } => "schema",
             Self::Semantics { .. } => "semantics",
             Self::Edit { .. } => "edit",
+            Self::Window { .. } => "too-many-commits",
             Self::TooLarge { .. } => "too-large",
         }
     }

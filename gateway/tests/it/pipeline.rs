@@ -245,6 +245,29 @@ fn the_gateway_starts_and_takes_events_while_the_repository_is_away() {
 }
 
 #[test]
+fn a_plugin_makes_no_more_commits_than_the_window_allows_across_restarts() {
+    let fleet = Fleet::with(&[
+        ("a.yaml", &deployment("a-a")),
+        ("b.yaml", &deployment("b-b")),
+        ("c.yaml", &deployment("c-c")),
+    ]);
+    let config = with(&fleet, "", "guardrails: { commitsMax: 2 }\n");
+    for (name, outcome) in
+        [("a", "committed"), ("b", "committed"), ("a", "unchanged"), ("c", "refused"), ("c", "refused")]
+    {
+        let mut process = Process::start(&config, None);
+        let id = format!("{name} {outcome} {}", process.address);
+        let reaction = react(&mut process, &id, &format!("{name}-{name}-77789455d6-m7flp"));
+        assert_eq!(reaction["outcome"], outcome, "{reaction:#}");
+        let refused =
+            reaction["reason"].as_str().is_some_and(|reason| reason.contains("guardrails.commitsMax"));
+        assert_eq!(refused, outcome == "refused", "{reaction:#}");
+        assert_eq!(process.terminate(), Some(0));
+    }
+    assert_eq!(fleet.log().len(), 3);
+}
+
+#[test]
 fn metrics_count_what_happened() {
     let fleet = Fleet::tutorial();
     let mut process = Process::start(&fleet.config("a"), None);
