@@ -58,6 +58,18 @@ fn the_bundled_plugin_passes_its_cases() {
 }
 
 #[test]
+fn every_bundled_plugin_passes_its_cases() {
+    let plugins = ["drop-token", "isolate", "quarantine", "rules", "suspend"];
+    for name in plugins {
+        let folder = workspace().join("plugins").join(name).display().to_string();
+        let file = Path::new(env!("OUT_DIR")).join(format!("{}.wasm", name.replace('-', "_")));
+        let (status, said) = plugin(&["test", "--path", &folder, "--file", &file.display().to_string()]);
+        assert_eq!(status, Some(0), "{said}");
+        assert!(said.contains("ok  ") && said.contains(" 0 failed"), "{said}");
+    }
+}
+
+#[test]
 fn a_case_that_differs_is_shown_and_can_be_blessed() {
     let root = tempfile::tempdir().expect("a folder");
     let folder = scale_to_zero(root.path());
