@@ -12,6 +12,7 @@ mod engine;
 mod failure;
 mod host;
 mod inspection;
+mod renewal;
 mod sandbox;
 mod subscription;
 
@@ -21,5 +22,6 @@ pub use component::{CONTRACT, component_of};
 pub use engine::{Engine, EngineError};
 pub use failure::Failure;
 pub use inspection::{Inspection, inspect};
+pub use renewal::{Renewal, Stamp};
 pub use sandbox::{Dispatched, LogLine, Trial};
 pub use subscription::Filter;

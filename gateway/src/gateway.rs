@@ -2,7 +2,10 @@
 //!
 //! What `serve`, `demo` and the tests start is this same thing.
 
+mod reload;
+
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -12,7 +15,7 @@ use tokio::task::JoinHandle;
 use crate::commit::Notifier;
 use crate::commit::notify::NotifyError;
 use crate::config::{Config, ConfigError};
-use crate::dispatch::{self, Catalog, Engine};
+use crate::dispatch::{self, Catalog, Engine, Renewal, Stamp};
 use crate::pipeline::{Breakers, Hold, Limits, Modes, Pipeline, Wake};
 use crate::receive;
 use crate::record::{Journal, RecordError};
@@ -22,6 +25,7 @@ use crate::shutdown::{self, Trigger};
 use crate::telemetry::Metrics;
 use crate::validate::Schemas;
 use crate::worker;
+use reload::Watched;
 
 /// The gateway could not start.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +68,7 @@ pub struct Gateway {
     trigger: Trigger,
     server: JoinHandle<()>,
     worker: JoinHandle<()>,
+    reload: JoinHandle<()>,
     journal: JoinHandle<()>,
 }
 
@@ -73,22 +78,31 @@ impl Gateway {
     /// # Errors
     /// When a part cannot be had: nothing runs then.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
+        Self::start_from(config, None).await
+    }
+
+    /// The same, and takes up changes of the file's `plugins` while it runs.
+    ///
+    /// # Errors
+    /// When a part cannot be had: nothing runs then.
+    pub async fn start_from(config: &Config, file: Option<&Path>) -> Result<Self, StartError> {
         let (ingest_tokens, api_tokens) = config.tokens()?;
-        let catalog = load_plugins(config).await?;
+        let file = file.map(|file| (file.to_owned(), Stamp::of(file)));
+        let (catalog, renewal) = load_plugins(config).await?;
         let notifier = Notifier::new(&config.notify)?;
         let listener = listen(config.server.listen).await?;
         let address = listener
             .local_addr()
             .map_err(|source| StartError::Listen { address: config.server.listen, source })?;
         let (journal, journal_task) = Journal::open(&config.journal).await?;
-        let modes = Modes::take_up(&journal, &catalog).await?;
+        let modes = Modes::new(&journal, &catalog).await?;
         // A repository that is away is no reason to take no events: reactions wait for it.
         let repository = Repository::new(&config.repository, &config.journal.dir)?;
         let body_bytes_max = config.server.limits.body_bytes_max;
         let pipeline = Arc::new(Pipeline {
             journal,
             repository,
-            catalog,
+            plugins: watch::Sender::new(Arc::new(catalog)),
             modes,
             guardrails: config.guardrails.clone(),
             schemas: Arc::new(Schemas::kubernetes()),
@@ -105,15 +119,17 @@ impl Gateway {
         let (trigger, shutdown) = shutdown::channel();
         let worker = tokio::spawn(worker::run(Arc::clone(&pipeline), shutdown.clone()));
         let app = App::new(Arc::clone(&pipeline), ingest_tokens, api_tokens, config.server.limits.clone());
+        let watched = Watched { file, plugins: config.plugins.clone(), renewal };
+        let reload = tokio::spawn(reload::run(Arc::clone(&pipeline), watched, shutdown.clone()));
         let server = tokio::spawn(server::serve(listener, app, shutdown));
         tracing::info!(server.address = %address, journal.name = pipeline.journal.name(), "the gateway is up");
-        Ok(Self { address, pipeline, trigger, server, worker, journal: journal_task })
+        Ok(Self { address, pipeline, trigger, server, worker, reload, journal: journal_task })
     }
 
     /// Takes no more requests, finishes what is begun, closes the journal.
     pub async fn stop(self) {
         self.trigger.fire();
-        for (task, name) in [(self.server, "server"), (self.worker, "worker")] {
+        for (task, name) in [(self.server, "server"), (self.worker, "worker"), (self.reload, "reload")] {
             if let Err(error) = task.await {
                 tracing::error!(task.name = name, error = %error, "a task ended badly");
             }
@@ -130,11 +146,13 @@ impl Gateway {
 ///
 /// # Errors
 /// When the engine cannot be made or any plugin is refused.
-pub async fn load_plugins(config: &Config) -> Result<Catalog, StartError> {
+pub async fn load_plugins(config: &Config) -> Result<(Catalog, Renewal), StartError> {
     let plugins = config.plugins.clone();
     let loaded = tokio::task::spawn_blocking(move || {
         let engine = Engine::new()?;
-        Catalog::load(&engine, &plugins).map_err(StartError::Plugins)
+        let renewal = Renewal::new(engine.clone(), &plugins);
+        let catalog = Catalog::load(&engine, &plugins).map_err(StartError::Plugins)?;
+        Ok((catalog, renewal))
     });
     loaded.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }

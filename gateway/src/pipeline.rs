@@ -73,8 +73,8 @@ pub struct Pipeline {
     pub journal: Journal,
     /// The desired-state repository.
     pub repository: Repository,
-    /// The plugins.
-    pub catalog: Catalog,
+    /// The plugins as they are now.
+    pub plugins: watch::Sender<Arc<Catalog>>,
     /// The modes that were switched.
     pub modes: Modes,
     /// What no plugin may do.
@@ -113,6 +113,12 @@ pub struct Wake {
 }
 
 impl Pipeline {
+    /// The plugins as they are now; whoever begins something with them ends it with the same ones.
+    #[must_use]
+    pub fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.plugins.borrow())
+    }
+
     /// Decodes a request and stores it; the events are on disk when this returns.
     ///
     /// # Errors

@@ -81,6 +81,8 @@ pub struct Metrics {
     pub outcomes: Family<OutcomeLabel, Counter>,
     /// Failures of plugins and commits, those that are tried again among them.
     pub failures: Family<FailureLabel, Counter>,
+    /// Plugins whose changed version could not be loaded.
+    pub stale: Gauge,
     /// 1 while a plugin is parked because it keeps failing.
     pub parked: Family<PluginLabel, Gauge>,
     /// Receiver webhooks that did not answer as they should.
@@ -100,6 +102,7 @@ impl Metrics {
         let events = Counter::default();
         let outcomes = Family::default();
         let failures = Family::default();
+        let stale = Gauge::default();
         let parked = Family::default();
         let notify_failures = Counter::default();
         let settle_seconds = Histogram::new(exponential_buckets(0.005, 2.0, 16));
@@ -108,6 +111,7 @@ impl Metrics {
         registry.register("events_recorded", "Events stored", events.clone());
         registry.register("reactions_settled", "Reactions that ended, by outcome", outcomes.clone());
         registry.register("failures", "Failures of plugins and commits, by kind", failures.clone());
+        registry.register("plugins_stale", "Plugins whose changed version is not loaded", stale.clone());
         registry.register("plugin_parked", "Whether a plugin is parked", parked.clone());
         registry.register("notify_failures", "Receiver webhooks that failed", notify_failures.clone());
         registry.register(
@@ -126,6 +130,7 @@ impl Metrics {
             events,
             outcomes,
             failures,
+            stale,
             parked,
             notify_failures,
             settle_seconds,

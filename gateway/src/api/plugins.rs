@@ -40,6 +40,9 @@ pub(super) struct PluginView {
     /// Why the mode was switched, while it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     switched_because: Option<String>,
+    /// Why the file or the configuration of now was not taken up: its last good version runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stale_because: Option<String>,
     /// Until when its events wait, while it is parked because it keeps failing.
     #[serde(skip_serializing_if = "Option::is_none")]
     parked_until: Option<String>,
@@ -68,6 +71,7 @@ impl PluginView {
             mode: modes.of(plugin),
             configured_mode: plugin.mode(),
             switched_because: modes.switch_of(plugin).map(|switch| switch.reason),
+            stale_because: pipeline.catalog().problem(plugin.name()).map(str::to_owned),
             parked_until: parked.as_ref().map(|parked| clock::rfc3339(parked.until_us)),
             parked_because: parked.map(|parked| parked.reason),
             digest: plugin.identity().digest.clone(),
@@ -81,7 +85,8 @@ impl PluginView {
 /// The configured plugins.
 #[utoipa::path(get, path = "/v1/plugins", responses((status = 200, body = PluginList)))]
 pub(super) async fn list(State(app): State<App>) -> Json<PluginList> {
-    let plugins = app.pipeline.catalog.plugins().iter();
+    let catalog = app.pipeline.catalog();
+    let plugins = catalog.plugins().iter();
     Json(PluginList { plugins: plugins.map(|plugin| PluginView::new(plugin, &app.pipeline)).collect() })
 }
 
@@ -111,7 +116,8 @@ pub(super) async fn switch_mode(
         return Err(Problem::parameter("reason", detail));
     }
     let missing = || Problem::new(StatusCode::NOT_FOUND, "not-found", format!("there is no plugin {name:?}"));
-    let plugin = app.pipeline.catalog.get(&name).ok_or_else(missing)?;
+    let catalog = app.pipeline.catalog();
+    let plugin = catalog.get(&name).ok_or_else(missing)?;
     app.pipeline.switch_mode(plugin, request.mode, request.reason).await?;
     Ok(Json(PluginView::new(plugin, &app.pipeline)))
 }

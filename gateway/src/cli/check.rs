@@ -83,7 +83,7 @@ impl Check {
             Err(error) => findings.note("notify", Err(error))?,
         }
         match load_plugins(&config).await {
-            Ok(catalog) => {
+            Ok((catalog, _)) => {
                 for plugin in catalog.plugins() {
                     let identity = plugin.identity();
                     let mode = plugin.mode().as_str();

@@ -22,7 +22,7 @@ impl Serve {
         let config = Config::load(&self.config)?;
         // Before the start: a pod may be ended while it still starts.
         let mut signals = Signals::listen()?;
-        let gateway = Gateway::start(&config).await?;
+        let gateway = Gateway::start_from(&config, Some(&self.config)).await?;
         signals.wait().await;
         gateway.stop().await;
         Ok(())

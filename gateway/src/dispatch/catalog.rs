@@ -1,5 +1,6 @@
 //! The configured plugins, loaded and ready.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use crate::repository::Snapshot;
 const BUNDLED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/bundled.rs"));
 
 /// One plugin of the configuration.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PluginConfig {
     /// A name of its own: in the journal, in commits, in metrics.
@@ -186,7 +187,7 @@ pub struct Plugin {
 }
 
 impl Plugin {
-    fn load(engine: &Engine, config: &PluginConfig) -> Result<Self, LoadError> {
+    pub(super) fn load(engine: &Engine, config: &PluginConfig) -> Result<Self, LoadError> {
         let plugin = || config.name.clone();
         let bytes = read_source(config)?;
         let found = digest(&bytes);
@@ -380,7 +381,11 @@ fn read_source(config: &PluginConfig) -> Result<Vec<u8>, LoadError> {
 
 /// All configured plugins.
 #[derive(Debug)]
-pub struct Catalog(Vec<Arc<Plugin>>);
+pub struct Catalog {
+    plugins: Vec<Arc<Plugin>>,
+    /// Why a plugin is not the one that is configured, by its name.
+    problems: BTreeMap<String, String>,
+}
 
 impl Catalog {
     /// Loads every plugin, or says what is wrong with each that cannot be.
@@ -400,24 +405,39 @@ impl Catalog {
                 Err(error) => errors.push(error),
             }
         }
-        if errors.is_empty() { Ok(Self(plugins)) } else { Err(errors) }
+        if errors.is_empty() { Ok(Self::renewed(plugins, BTreeMap::new())) } else { Err(errors) }
     }
 
     /// A catalog of one.
     #[must_use]
     pub fn of(plugin: Plugin) -> Self {
-        Self(vec![Arc::new(plugin)])
+        Self::renewed(vec![Arc::new(plugin)], BTreeMap::new())
+    }
+
+    pub(super) fn renewed(plugins: Vec<Arc<Plugin>>, problems: BTreeMap<String, String>) -> Self {
+        Self { plugins, problems }
+    }
+
+    /// Why the plugin that runs is not the one that is configured, if it is not.
+    #[must_use]
+    pub fn problem(&self, name: &str) -> Option<&str> {
+        self.problems.get(name).map(String::as_str)
+    }
+
+    /// The names of plugins that could not be loaded anew.
+    pub fn stale(&self) -> impl Iterator<Item = &str> {
+        self.problems.keys().map(String::as_str)
     }
 
     /// In the order of the configuration.
     #[must_use]
     pub fn plugins(&self) -> &[Arc<Plugin>] {
-        &self.0
+        &self.plugins
     }
 
     /// The plugin of that name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Arc<Plugin>> {
-        self.0.iter().find(|plugin| plugin.name() == name)
+        self.plugins.iter().find(|plugin| plugin.name() == name)
     }
 }

@@ -62,6 +62,11 @@ impl Breakers {
         parked.filter(|parked| clock::now_us() < parked.until_us).cloned()
     }
 
+    /// Gives a plugin that was loaded anew a new beginning.
+    pub(super) fn forget(&self, plugin: &str) {
+        self.lock().remove(plugin);
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Breaker>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -134,7 +134,8 @@ impl Pipeline {
         proposal: &Proposal,
     ) -> Result<Result<ValidatedChange, Settlement>, AttemptError> {
         let reaction = proposal.reaction();
-        let Some(plugin) = self.catalog.get(&reaction.plugin) else {
+        let catalog = self.catalog();
+        let Some(plugin) = catalog.get(&reaction.plugin) else {
             let reason = format!("plugin {} is no longer configured", reaction.plugin);
             return Ok(Err(ended(OutcomeKind::Failed, reason)));
         };

@@ -18,7 +18,8 @@ impl Pipeline {
         reaction: &DueReaction,
         snapshot: Arc<Snapshot>,
     ) -> Result<(), RecordError> {
-        let Some(plugin) = self.catalog.get(&reaction.plugin) else {
+        let catalog = self.catalog();
+        let Some(plugin) = catalog.get(&reaction.plugin) else {
             let reason = format!("plugin {} is no longer configured", reaction.plugin);
             return self.settle(reaction, ended(OutcomeKind::Failed, reason)).await;
         };

@@ -4,7 +4,7 @@
 //! `enforce` is for events that come after it.
 
 use std::collections::BTreeMap;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use super::Pipeline;
 use crate::dispatch::{Catalog, Plugin};
@@ -16,22 +16,33 @@ use crate::record::{Journal, RecordError, Switch};
 pub struct Modes(RwLock<BTreeMap<String, Switch>>);
 
 impl Modes {
+    /// The modes of a gateway that starts.
+    ///
+    /// # Errors
+    /// When the journal does not answer.
+    pub async fn new(journal: &Journal, catalog: &Catalog) -> Result<Self, RecordError> {
+        let modes = Self::default();
+        modes.take_up(journal, catalog).await?;
+        Ok(modes)
+    }
+
     /// Takes up the journal's switches. One that was made under another configuration is over: a
     /// configuration that was changed since is the newer word, and is recorded as such.
     ///
     /// # Errors
     /// When the journal does not answer.
-    pub async fn take_up(journal: &Journal, catalog: &Catalog) -> Result<Self, RecordError> {
-        let modes = Self::default();
+    pub(super) async fn take_up(&self, journal: &Journal, catalog: &Catalog) -> Result<(), RecordError> {
         for switch in journal.switches().await? {
             let Some(plugin) = catalog.get(&switch.plugin) else { continue };
             if switch.configured == plugin.mode() {
-                modes.put(switch);
+                self.put(switch);
             } else {
                 let (configured, reason) = (plugin.mode(), "the configuration was changed".to_owned());
-                journal.switch(Switch { configured, mode: configured, reason, ..switch }).await?;
+                let over = Switch { configured, mode: configured, reason, ..switch };
+                journal.switch(over.clone()).await?;
+                self.put(over);
             }
-            if let Some(switch) = modes.switch_of(plugin) {
+            if let Some(switch) = self.switch_of(plugin) {
                 let (mode, reason) = (switch.mode.as_str(), switch.reason);
                 tracing::warn!(
                     plugin.name = plugin.name(),
@@ -41,7 +52,7 @@ impl Modes {
                 );
             }
         }
-        Ok(modes)
+        Ok(())
     }
 
     /// The mode that a plugin is in.
@@ -64,6 +75,23 @@ impl Modes {
 }
 
 impl Pipeline {
+    /// Takes up plugins that were changed. What has begun with the old ones ends with them.
+    pub async fn take_up(&self, next: Catalog) {
+        let before = self.catalog();
+        for plugin in next.plugins() {
+            let same = |old: &&Arc<Plugin>| Arc::ptr_eq(old, plugin);
+            if before.get(plugin.name()).filter(same).is_none() {
+                self.breakers.forget(plugin.name());
+            }
+        }
+        if let Err(error) = self.modes.take_up(&self.journal, &next).await {
+            tracing::error!(error = %error, "the modes of changed plugins could not be taken up");
+        }
+        self.metrics.stale.set(i64::try_from(next.stale().count()).unwrap_or(i64::MAX));
+        self.plugins.send_replace(Arc::new(next));
+        self.wake.reactions.notify_one();
+    }
+
     /// Switches a plugin's mode; it holds from when this returns, and is on disk by then.
     ///
     /// # Errors

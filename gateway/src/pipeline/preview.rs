@@ -41,7 +41,8 @@ impl Pipeline {
         plugin: &str,
         snapshot: Arc<Snapshot>,
     ) -> Option<Preview> {
-        let plugin = self.catalog.get(plugin)?;
+        let catalog = self.catalog();
+        let plugin = catalog.get(plugin)?;
         let identity = plugin.identity();
         let mut preview = Preview {
             plugin_digest: identity.digest.clone(),

@@ -43,7 +43,8 @@ impl Pipeline {
     /// The plugins that subscribe to an event.
     #[must_use]
     pub fn routes(&self, event: &RecordedEvent) -> Vec<Route> {
-        let subscribed = self.catalog.plugins().iter().filter(|plugin| plugin.matches(event.event()));
+        let catalog = self.catalog();
+        let subscribed = catalog.plugins().iter().filter(|plugin| plugin.matches(event.event()));
         subscribed
             .map(|plugin| Route { plugin: plugin.name().to_owned(), mode: self.modes.of(plugin) })
             .collect()
@@ -90,7 +91,7 @@ impl Pipeline {
     #[must_use]
     pub fn parked(&self) -> Vec<String> {
         let mut parked = Vec::new();
-        for plugin in self.catalog.plugins() {
+        for plugin in self.catalog().plugins() {
             let is_parked = self.breakers.parked(plugin.name()).is_some();
             let label = PluginLabel { plugin: plugin.name().to_owned() };
             self.metrics.parked.get_or_create(&label).set(i64::from(is_parked));

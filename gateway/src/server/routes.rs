@@ -90,10 +90,17 @@ fn host_is_valid(host: &str) -> bool {
 /// Ready means that events can be stored. A repository that is away is no reason to refuse them.
 async fn ready(State(app): State<App>) -> Response {
     match app.pipeline.journal.head().await {
-        Ok(_) => match app.pipeline.parked().join(", ") {
-            parked if parked.is_empty() => "ready\n".into_response(),
-            parked => format!("ready; parked because they keep failing: {parked}\n").into_response(),
-        },
+        Ok(_) => {
+            let mut text = "ready\n".to_owned();
+            let told = [
+                ("parked, because they keep failing", app.pipeline.parked()),
+                ("not the ones configured", app.pipeline.catalog().stale().map(str::to_owned).collect()),
+            ];
+            for (what, names) in told.into_iter().filter(|(_, names)| !names.is_empty()) {
+                text.push_str(&format!("{what}: {}\n", names.join(", ")));
+            }
+            text.into_response()
+        }
         Err(error) => {
             tracing::warn!(error = %error, "not ready: the journal does not answer");
             Problem::new(

@@ -275,7 +275,7 @@ fn a_plugin_that_keeps_failing_is_parked_and_its_events_wait() {
     let ready = process.connect().get("/readyz");
     assert_eq!(
         (ready.status, ready.body.as_slice()),
-        (200, &b"ready; parked because they keep failing: guest\n"[..])
+        (200, &b"ready\nparked, because they keep failing: guest\n"[..])
     );
     assert_eq!(process.connect().send(&any_event(6)).status, 202);
     // The plugin beside it goes on meanwhile.

@@ -19,6 +19,7 @@ mod cli;
 mod plugin_cli;
 
 mod pipeline;
+mod reload;
 mod concurrency;
 mod crash;
 mod tidy;

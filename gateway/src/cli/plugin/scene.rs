@@ -73,11 +73,11 @@ impl Scene {
         let data = record::Config { dir: dir.path().join("data"), ..record::Config::default() };
         let (journal, task) = Journal::open(&data).await?;
         let catalog = Catalog::of(plugin);
-        let modes = Modes::take_up(&journal, &catalog).await?;
+        let modes = Modes::new(&journal, &catalog).await?;
         let pipeline = Pipeline {
             journal,
             repository,
-            catalog,
+            plugins: watch::Sender::new(Arc::new(catalog)),
             modes,
             guardrails: Guardrails::default(),
             schemas: Arc::new(Schemas::kubernetes()),
@@ -92,7 +92,7 @@ impl Scene {
             wake: Wake::default(),
         };
         let event = admit(&pipeline, event).await?;
-        let plugin = pipeline.catalog.plugins().first().cloned().ok_or_else(|| no("there is no plugin"))?;
+        let plugin = pipeline.catalog().plugins().first().cloned().ok_or_else(|| no("there is no plugin"))?;
         Ok(Self { pipeline, event, snapshot, plugin, journal: task, _dir: dir })
     }
 
