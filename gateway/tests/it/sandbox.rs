@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::harness::git::config;
 use crate::harness::guest::{component, core_module, module, write};
-use crate::harness::{Fleet, shell_in};
+use crate::harness::{Fleet, fixture, shell_in};
 
 const POD: &str = "alpine-deployment-77789455d6-m7flp";
 
@@ -82,6 +82,13 @@ fn greedy() -> Vec<Hostile> {
             limits: json!({ "fuel": u64::MAX / 2, "guestTimeMs": 20 }),
             ..hostile("loops with fuel enough", forever, |failure| {
                 *failure == Failure::CpuDeadline { guest_time_ms: 20 } && failure.kind() == "cpu-deadline"
+            })
+        },
+        Hostile {
+            limits: json!({ "fuel": u64::MAX / 2, "guestTimeMs": 500, "invocationMs": 1 }),
+            ..hostile("outlasts its invocation", forever, |failure| {
+                *failure == Failure::InvocationTimeout { invocation_ms: 1 }
+                    && failure.kind() == "invocation-timeout"
             })
         },
         Hostile {
@@ -266,6 +273,51 @@ async fn the_same_inputs_give_the_same_decision_and_fuel_on_every_engine() {
     let Decision::Propose(changes) = &decided[0].decision else { panic!("{decided:#?}") };
     assert_eq!(changes.title, "Scale default/alpine-deployment to 0");
     assert_eq!(changes.patches[0].change, Change::MergePatch(json!({ "spec": { "replicas": 0 } })));
+}
+
+/// Every plugin that ships, for the rule that the events are of, and every real body.
+fn all_plugins_and_events() -> (Vec<PluginConfig>, Vec<Event>) {
+    let folders = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins")).unwrap();
+    let entries =
+        folders.filter_map(|entry| std::fs::read_to_string(entry.unwrap().path().join("plugin.yaml")).ok());
+    let plugins = entries.map(|entry| {
+        let mut entry: Value = serde_yaml::from_str(&entry).unwrap();
+        if entry["name"] != "rules" {
+            entry["config"]["rules"] = json!(["Terminal shell in container", "Attach/Exec Pod", "Test rule"]);
+        }
+        plugin(entry)
+    });
+    let names = [
+        "terminal-shell-2021",
+        "terminal-shell-2026-no-pod",
+        "k8s-audit-exec-2025",
+        "falcosidekick-test-rule",
+    ];
+    let bodies = names.map(|name| String::from_utf8(fixture(&format!("events/{name}.json"))).unwrap());
+    let events = bodies.iter().map(|body| event(body)).chain([event(&shell_in("default", POD))]);
+    (plugins.collect(), events.collect())
+}
+
+#[tokio::test]
+async fn every_plugin_decides_alike_on_two_engines() {
+    let fleet = Fleet::tutorial();
+    let snapshot = snapshot(&fleet).await;
+    let (plugins, events) = all_plugins_and_events();
+    assert!(plugins.len() >= 6, "{plugins:?}");
+    let engines = [Engine::new().unwrap(), Engine::new().unwrap()];
+    let catalogs = engines.map(|engine| Catalog::load(&engine, &plugins).unwrap());
+    let mut proposals = 0;
+    for (index, settings) in plugins.iter().enumerate() {
+        for event in &events {
+            let mut decided = Vec::new();
+            for catalog in &catalogs {
+                decided.push(catalog.plugins()[index].handle(event, Arc::clone(&snapshot)).await.unwrap());
+            }
+            assert_eq!(decided[0], decided[1], "{}", settings.name);
+            proposals += usize::from(matches!(decided[0].decision, Decision::Propose(_)));
+        }
+    }
+    assert!(proposals >= 5, "{proposals}");
 }
 
 fn refused(engine: &Engine, config: PluginConfig) -> String {
