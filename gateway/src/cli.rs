@@ -41,7 +41,7 @@ enum Command {
     Events(events::Events),
     /// Hold recorded events against today's plugins, or react to them anew.
     Replay(Box<replay::Replay>),
-    /// Let a plugin commit, or no more, at once.
+    /// Let plugins commit, or no more, at once.
     Mode(mode::SwitchMode),
     /// Compute the journal's hash chain anew.
     Audit(audit::Audit),

@@ -1,4 +1,4 @@
-//! `riposte mode`: let a plugin commit, or no more, at once.
+//! `riposte mode`: let plugins commit, or no more, at once.
 
 use std::io::Write;
 
@@ -9,15 +9,19 @@ use serde_json::json;
 
 use super::CommandError;
 use super::client::Connection;
-use super::events::text;
+use super::events::{list, text};
 
-/// Switch a plugin between `observe` and `enforce` while the gateway runs.
+/// Switch plugins between `observe` and `enforce` while the gateway runs.
 #[derive(Debug, Args)]
 pub(super) struct SwitchMode {
-    /// The plugin's name in the configuration.
-    plugin: String,
-    /// What is done with its proposals from now on.
+    /// What is done with their proposals from now on.
     mode: Mode,
+    /// The plugins' names in the configuration.
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    plugins: Vec<String>,
+    /// Every plugin.
+    #[arg(long)]
+    all: bool,
     /// Why, for the journal.
     #[arg(long)]
     reason: String,
@@ -39,15 +43,23 @@ impl SwitchMode {
             Mode::Observe => "observe",
             Mode::Enforce => "enforce",
         };
-        let path = format!("/v1/plugins/{}/mode", utf8_percent_encode(&self.plugin, NON_ALPHANUMERIC));
+        let plugins = if self.all { self.every_plugin().await? } else { self.plugins };
         let body = json!({ "mode": mode, "reason": self.reason });
-        let plugin = self.connection.ask(Method::POST, &path, Some(&body)).await?.body;
-        let (name, mode) = (text(&plugin, "name"), text(&plugin, "mode"));
-        writeln!(
-            out,
-            "{name} is in mode {mode}; the configuration says {}",
-            text(&plugin, "configuredMode")
-        )?;
+        for plugin in plugins {
+            let path = format!("/v1/plugins/{}/mode", utf8_percent_encode(&plugin, NON_ALPHANUMERIC));
+            let plugin = self.connection.ask(Method::POST, &path, Some(&body)).await?.body;
+            let (name, mode) = (text(&plugin, "name"), text(&plugin, "mode"));
+            writeln!(
+                out,
+                "{name} is in mode {mode}; the configuration says {}",
+                text(&plugin, "configuredMode")
+            )?;
+        }
         Ok(())
+    }
+
+    async fn every_plugin(&self) -> Result<Vec<String>, CommandError> {
+        let body = self.connection.ask(Method::GET, "/v1/plugins", None).await?.body;
+        Ok(list(&body, "plugins").iter().map(|plugin| text(plugin, "name").to_owned()).collect())
     }
 }

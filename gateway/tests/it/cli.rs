@@ -77,6 +77,25 @@ fn the_journal_is_asked_from_the_command_line() {
 }
 
 #[test]
+fn every_plugin_is_stopped_by_one_command() {
+    let fleet = Fleet::tutorial();
+    let process = Process::start(&fleet.config("a"), None);
+    let url = format!("http://{}", process.address);
+    let stopped = riposte(&["mode", "observe", "--all", "--reason", "look first", "--url", &url]);
+    let said = "scale-to-zero is in mode observe; the configuration says enforce\n";
+    assert_eq!((stopped.status.code(), stdout(&stopped).as_str()), (Some(0), said), "{}", stderr(&stopped));
+    let unknown = riposte(&["mode", "enforce", "nobody", "--reason", "x", "--url", &url]);
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(stderr(&unknown).contains("there is no plugin \"nobody\""), "{}", stderr(&unknown));
+    assert_eq!(
+        riposte(&["mode", "observe", "--reason", "x", "--url", &url]).status.code(),
+        Some(2),
+        "which plugin?"
+    );
+    assert_eq!(riposte(&["mode", "observe", "a", "--url", &url]).status.code(), Some(2), "and why?");
+}
+
+#[test]
 fn a_client_without_a_gateway_says_so() {
     let nobody = riposte(&["events", "list", "--url", "http://127.0.0.1:1"]);
     assert_eq!(nobody.status.code(), Some(1));
