@@ -67,8 +67,12 @@ impl Demo {
         let temporary = if self.dir.is_none() { Some(tempfile::tempdir()?) } else { None };
         let dir = self.dir.as_deref().or(temporary.as_ref().map(tempfile::TempDir::path));
         let dir = dir.unwrap_or(Path::new("."));
-        std::fs::create_dir_all(dir)?;
-        let dir = std::fs::canonicalize(dir)?;
+        let unusable = |error: std::io::Error| {
+            let reason = format!("cannot use {} for the demo: {error}", dir.display());
+            CommandError::Failed(reason.into())
+        };
+        std::fs::create_dir_all(dir).map_err(unusable)?;
+        let dir = std::fs::canonicalize(dir).map_err(unusable)?;
         let repository = dir.join("fleet.git");
         if !repository.exists() {
             git::init_bare(&repository, BRANCH, &FILES, "The fleet as it is")?;

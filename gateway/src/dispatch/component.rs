@@ -32,10 +32,15 @@ pub(super) fn is_core_module(bytes: &[u8]) -> bool {
 /// # Errors
 /// When a core module does not follow the contract.
 pub fn component_of<'a>(plugin: &str, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>, LoadError> {
+    let invalid = |reason: String| LoadError::Invalid { plugin: plugin.to_owned(), reason };
+    if !bytes.starts_with(&CORE_MODULE_HEAD[..4]) {
+        let start = String::from_utf8_lossy(bytes).chars().take(8).collect::<String>();
+        return Err(invalid(format!("the file is no WebAssembly: it begins with {start:?}")));
+    }
     if !is_core_module(bytes) {
         return Ok(Cow::Borrowed(bytes));
     }
-    wrap(bytes).map(Cow::Owned).map_err(|reason| LoadError::Invalid { plugin: plugin.to_owned(), reason })
+    wrap(bytes).map(Cow::Owned).map_err(invalid)
 }
 
 /// Compiles a component, or a core module after wrapping it into one.

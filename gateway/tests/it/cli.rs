@@ -49,6 +49,15 @@ fn the_demo_shows_an_event_become_a_commit() {
 }
 
 #[test]
+fn a_demo_that_has_no_place_names_it() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let path = file.path().display().to_string();
+    let demo = riposte(&["demo", "--once", "--dir", &path]);
+    assert_eq!(demo.status.code(), Some(2));
+    assert!(stderr(&demo).contains(&format!("cannot use {path} for the demo")), "{}", stderr(&demo));
+}
+
+#[test]
 fn the_journal_is_asked_from_the_command_line() {
     let fleet = Fleet::tutorial();
     let mut process = Process::start(&fleet.config("a"), None);

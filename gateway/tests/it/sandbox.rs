@@ -334,7 +334,7 @@ fn what_cannot_be_a_plugin_is_refused_at_load_with_the_reason() {
     let clock = r#"(component (import "wasi:clocks/wall-clock@0.2.0" (instance)))"#;
     let other_contract = wat::parse_str(quiet.replace("@0.1.0", "@9.0.0")).unwrap();
     let table = [
-        ("text", b"#!/bin/sh".to_vec(), "guest"),
+        ("text", b"#!/bin/sh".to_vec(), "no WebAssembly: it begins with \"#!/bin/s\""),
         ("empty", Vec::new(), "guest"),
         ("cut", core_module(&quiet)[..200].to_vec(), "contract riposte:plugin@0.1.0"),
         ("no-contract", wat::parse_str("(module)").unwrap(), "contract riposte:plugin@0.1.0"),
