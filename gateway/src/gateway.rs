@@ -9,21 +9,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::commit::Notifier;
 use crate::commit::notify::NotifyError;
 use crate::config::{Config, ConfigError};
 use crate::dispatch::{self, Catalog, Engine, Renewal, Stamp};
-use crate::pipeline::{Breakers, Hold, Limits, Modes, Pipeline, Wake};
-use crate::receive;
+use crate::pipeline::{Modes, Pipeline};
 use crate::record::{Journal, RecordError};
 use crate::repository::{Repository, RepositoryError};
 use crate::server::{self, App};
 use crate::shutdown::{self, Trigger};
-use crate::telemetry::Metrics;
-use crate::validate::Schemas;
 use crate::worker;
 use reload::Watched;
 
@@ -98,24 +94,11 @@ impl Gateway {
         let modes = Modes::new(&journal, &catalog).await?;
         // A repository that is away is no reason to take no events: reactions wait for it.
         let repository = Repository::new(&config.repository, &config.journal.dir)?;
-        let body_bytes_max = config.server.limits.body_bytes_max;
-        let pipeline = Arc::new(Pipeline {
-            journal,
-            repository,
-            plugins: watch::Sender::new(Arc::new(catalog)),
-            modes,
-            guardrails: config.guardrails.clone(),
-            schemas: Arc::new(Schemas::kubernetes()),
-            notifier,
-            branch: config.repository.branch.clone(),
-            newest_commit: watch::Sender::default(),
-            metrics: Arc::new(Metrics::new()),
-            receive_limits: receive::Limits { body_bytes_max, ..receive::Limits::default() },
-            limits: Limits::default(),
-            breakers: Breakers::default(),
-            hold: Hold::default(),
-            wake: Wake::default(),
-        });
+        let branch = &config.repository.branch;
+        let mut pipeline = Pipeline::new(journal, repository, catalog, modes, notifier, branch);
+        pipeline.guardrails = config.guardrails.clone();
+        pipeline.receive_limits.body_bytes_max = config.server.limits.body_bytes_max;
+        let pipeline = Arc::new(pipeline);
         let (trigger, shutdown) = shutdown::channel();
         let worker = tokio::spawn(worker::run(Arc::clone(&pipeline), shutdown.clone()));
         let app = App::new(Arc::clone(&pipeline), ingest_tokens, api_tokens, config.server.limits.clone());

@@ -9,6 +9,7 @@ mod commit;
 mod decide;
 mod hold;
 mod modes;
+mod plugins;
 mod preview;
 mod process;
 
@@ -113,10 +114,33 @@ pub struct Wake {
 }
 
 impl Pipeline {
-    /// The plugins as they are now; whoever begins something with them ends it with the same ones.
+    /// The path over these parts, with default guardrails and limits, and nothing on its way.
     #[must_use]
-    pub fn catalog(&self) -> Arc<Catalog> {
-        Arc::clone(&self.plugins.borrow())
+    pub fn new(
+        journal: Journal,
+        repository: Repository,
+        plugins: Catalog,
+        modes: Modes,
+        notifier: Notifier,
+        branch: &str,
+    ) -> Self {
+        Self {
+            journal,
+            repository,
+            plugins: watch::Sender::new(Arc::new(plugins)),
+            modes,
+            guardrails: Guardrails::default(),
+            schemas: Arc::new(Schemas::kubernetes()),
+            notifier,
+            branch: branch.to_owned(),
+            newest_commit: watch::Sender::default(),
+            metrics: Arc::new(Metrics::new()),
+            receive_limits: receive::Limits::default(),
+            limits: Limits::default(),
+            breakers: Breakers::default(),
+            hold: Hold::default(),
+            wake: Wake::default(),
+        }
     }
 
     /// Decodes a request and stores it; the events are on disk when this returns.

@@ -4,7 +4,7 @@
 //! `enforce` is for events that come after it.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock};
 
 use super::Pipeline;
 use crate::dispatch::{Catalog, Plugin};
@@ -75,23 +75,6 @@ impl Modes {
 }
 
 impl Pipeline {
-    /// Takes up plugins that were changed. What has begun with the old ones ends with them.
-    pub async fn take_up(&self, next: Catalog) {
-        let before = self.catalog();
-        for plugin in next.plugins() {
-            let same = |old: &&Arc<Plugin>| Arc::ptr_eq(old, plugin);
-            if before.get(plugin.name()).filter(same).is_none() {
-                self.breakers.forget(plugin.name());
-            }
-        }
-        if let Err(error) = self.modes.take_up(&self.journal, &next).await {
-            tracing::error!(error = %error, "the modes of changed plugins could not be taken up");
-        }
-        self.metrics.stale.set(i64::try_from(next.stale().count()).unwrap_or(i64::MAX));
-        self.plugins.send_replace(Arc::new(next));
-        self.wake.reactions.notify_one();
-    }
-
     /// Switches a plugin's mode; it holds from when this returns, and is on disk by then.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use crate::model::manifest::CommitSha;
 use crate::model::outcome::OutcomeKind;
 use crate::record::{DueReaction, RecordError, RecordedEvent, Route, Settlement, Stage};
 use crate::repository::RepositoryError;
-use crate::telemetry::{FailureLabel, OutcomeLabel, PluginLabel};
+use crate::telemetry::{FailureLabel, OutcomeLabel};
 
 impl Pipeline {
     /// Makes the reactions of events that have none yet.
@@ -85,21 +85,6 @@ impl Pipeline {
         let ended = tasks.join_all().await;
         self.wake.proposals.notify_one();
         ended.into_iter().collect::<Result<(), _>>().map(|()| taken)
-    }
-
-    /// The names of the plugins that are parked; the metrics tell them too.
-    #[must_use]
-    pub fn parked(&self) -> Vec<String> {
-        let mut parked = Vec::new();
-        for plugin in self.catalog().plugins() {
-            let is_parked = self.breakers.parked(plugin.name()).is_some();
-            let label = PluginLabel { plugin: plugin.name().to_owned() };
-            self.metrics.parked.get_or_create(&label).set(i64::from(is_parked));
-            if is_parked {
-                parked.push(plugin.name().to_owned());
-            }
-        }
-        parked
     }
 
     /// Fetches, so that the metrics tell of a repository that is away before an event needs it.

@@ -12,7 +12,6 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::{cannot, no, thousands};
@@ -21,12 +20,10 @@ use crate::commit::Notifier;
 use crate::dispatch::{Catalog, Plugin, Trial};
 use crate::model::outcome::OutcomeKind;
 use crate::model::patch::Decision;
-use crate::pipeline::{Breakers, Hold, Limits, Modes, Pipeline, Preview, Wake};
+use crate::pipeline::{Modes, Pipeline, Preview};
+use crate::record;
 use crate::record::{Journal, RecordedEvent};
 use crate::repository::{Repository, Snapshot, git};
-use crate::telemetry::Metrics;
-use crate::validate::{Guardrails, Schemas};
-use crate::{receive, record};
 
 const BRANCH: &str = "main";
 /// Files that may hold manifests, by their ends.
@@ -74,23 +71,8 @@ impl Scene {
         let (journal, task) = Journal::open(&data).await?;
         let catalog = Catalog::of(plugin);
         let modes = Modes::new(&journal, &catalog).await?;
-        let pipeline = Pipeline {
-            journal,
-            repository,
-            plugins: watch::Sender::new(Arc::new(catalog)),
-            modes,
-            guardrails: Guardrails::default(),
-            schemas: Arc::new(Schemas::kubernetes()),
-            notifier: Notifier::new(&[])?,
-            branch: BRANCH.to_owned(),
-            newest_commit: watch::Sender::default(),
-            metrics: Arc::new(Metrics::new()),
-            receive_limits: receive::Limits::default(),
-            limits: Limits::default(),
-            breakers: Breakers::default(),
-            hold: Hold::default(),
-            wake: Wake::default(),
-        };
+        let notifier = Notifier::new(&[])?;
+        let pipeline = Pipeline::new(journal, repository, catalog, modes, notifier, BRANCH);
         let event = admit(&pipeline, event).await?;
         let plugin = pipeline.catalog().plugins().first().cloned().ok_or_else(|| no("there is no plugin"))?;
         Ok(Self { pipeline, event, snapshot, plugin, journal: task, _dir: dir })
