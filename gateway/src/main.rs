@@ -11,7 +11,12 @@ use riposte::cli::Cli;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(cli.run()),
+        Ok(runtime) => {
+            let status = runtime.block_on(cli.run());
+            // What must end has ended; a fetch from a server that is silent need not.
+            runtime.shutdown_background();
+            status
+        }
         Err(error) => {
             riposte::cli::report(&error);
             ExitCode::from(2)

@@ -155,6 +155,19 @@ fn each_alert_that_cannot_be_acted_on_says_why() {
     assert_eq!(fleet.log().len(), 1);
 }
 
+#[test]
+fn a_repository_that_is_silent_does_not_hold_up_the_end() {
+    let fleet = Fleet::tutorial();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let text = std::fs::read_to_string(fleet.config("a")).unwrap();
+    let url = format!("http://{}/fleet.git\n  limits: {{ fetchMs: 600000 }}", silent.local_addr().unwrap());
+    let config = fleet.beside("silent.yaml", &text.replace(&fleet.bare.file_url(), &url));
+    let process = Process::start(&config, None);
+    let (asking, _) = silent.accept().unwrap();
+    assert_eq!(process.terminate(), Some(0));
+    drop(asking);
+}
+
 /// A configuration with one of the bundled plugins, as its `plugin.yaml` has it, that commits.
 fn enforcing(fleet: &Fleet, plugin: &str) -> PathBuf {
     let entry = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins").join(plugin).join("plugin.yaml");
