@@ -32,18 +32,26 @@ impl Stamp {
     }
 }
 
+const TWICE: &str = "two plugins have this name; the first one counts";
+
 /// Loads plugins anew, once for each change.
 #[derive(Debug)]
 pub struct Renewal {
     engine: Engine,
-    seen: Vec<(PluginConfig, Stamp)>,
+    seen: Vec<Entry>,
+    /// What was last loaded under each name, or could not be.
+    tried: BTreeMap<String, Entry>,
 }
+
+type Entry = (PluginConfig, Stamp);
 
 impl Renewal {
     /// Made before the plugins are loaded, so that no change is missed.
     #[must_use]
     pub fn new(engine: Engine, plugins: &[PluginConfig]) -> Self {
-        Self { engine, seen: stamped(plugins) }
+        let seen = stamped(plugins);
+        let tried = seen.iter().map(|entry| (entry.0.name.clone(), entry.clone())).collect();
+        Self { engine, seen, tried }
     }
 
     /// The catalog that follows `now`; `None` when nothing has changed. Blocks while plugins compile.
@@ -52,30 +60,28 @@ impl Renewal {
         if current == self.seen {
             return None;
         }
-        let seen = std::mem::replace(&mut self.seen, current);
+        self.seen = current;
+        // One that was taken out and comes back is new.
+        self.tried.retain(|name, _| self.seen.iter().any(|(plugin, _)| plugin.name == *name));
         let mut next: Vec<Arc<Plugin>> = Vec::with_capacity(plugins.len());
         let mut problems = BTreeMap::new();
         for entry in &self.seen {
             let name = &entry.0.name;
             if next.iter().any(|plugin| plugin.name() == name) {
-                problems.insert(name.clone(), "two plugins have this name; the first one counts".to_owned());
+                problems.insert(name.clone(), TWICE.to_owned());
                 continue;
             }
             let before = now.get(name).cloned();
-            if seen.contains(entry) {
+            if self.tried.get(name) == Some(entry) {
                 next.extend(before);
-                problems.extend(now.problem(name).map(|problem| (name.clone(), problem.to_owned())));
+                let problem = now.problem(name).filter(|problem| *problem != TWICE);
+                problems.extend(problem.map(|problem| (name.clone(), problem.to_owned())));
                 continue;
             }
+            self.tried.insert(name.clone(), entry.clone());
             match Plugin::load(&self.engine, &entry.0) {
-                Ok(plugin) => {
-                    let digest = &plugin.identity().digest;
-                    tracing::info!(plugin.name = name, plugin.digest = digest, "a plugin was loaded anew");
-                    next.push(Arc::new(plugin));
-                }
+                Ok(plugin) => next.push(Arc::new(plugin)),
                 Err(error) => {
-                    let goes_on = before.is_some();
-                    tracing::error!(plugin.name = name, error = %error, goes_on, "a plugin was changed and cannot be loaded; its last good version goes on, if it has one");
                     next.extend(before);
                     problems.insert(name.clone(), error.to_string());
                 }
@@ -85,6 +91,6 @@ impl Renewal {
     }
 }
 
-fn stamped(plugins: &[PluginConfig]) -> Vec<(PluginConfig, Stamp)> {
+fn stamped(plugins: &[PluginConfig]) -> Vec<Entry> {
     plugins.iter().map(|plugin| (plugin.clone(), Stamp::of_source(&plugin.source))).collect()
 }

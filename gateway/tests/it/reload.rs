@@ -77,12 +77,12 @@ fn a_changed_file_is_taken_up_and_a_bad_one_leaves_the_last_good_version() {
     let first = digest(&process);
 
     volume.put(&guest("unreachable"));
-    process.wait_for_line(|line| line.contains("a plugin was loaded anew"));
+    process.wait_for_line(|line| line.contains("a changed plugin was taken up"));
     assert_eq!(decided(&mut process, 2).0, "failed");
     assert_ne!(digest(&process)["digest"], first["digest"]);
 
     volume.put(b"no plugin at all");
-    process.wait_for_line(|line| line.contains("cannot be loaded; its last good version goes on"));
+    process.wait_for_line(|line| line.contains("a changed plugin cannot be loaded"));
     assert_eq!(decided(&mut process, 3).0, "failed", "the version before");
     let stale = digest(&process);
     assert!(stale["staleBecause"].as_str().is_some_and(|reason| reason.contains("guest")), "{stale:#}");
@@ -92,7 +92,7 @@ fn a_changed_file_is_taken_up_and_a_bad_one_leaves_the_last_good_version() {
     assert!(metrics.contains("riposte_plugins_stale 1"), "{metrics}");
 
     volume.put(&guest(QUIET));
-    process.wait_for_line(|line| line.contains("a plugin was loaded anew"));
+    process.wait_for_line(|line| line.contains("a changed plugin was taken up"));
     assert_eq!(decided(&mut process, 4).0, "ignored");
     assert!(digest(&process)["staleBecause"].is_null());
     assert_eq!(process.connect().get("/readyz").body, b"ready\n");
@@ -136,13 +136,25 @@ fn the_plugins_of_a_changed_configuration_are_taken_up() {
     assert_eq!(react(&mut process, "2")[0]["outcome"], "observed");
 
     configure(&fleet, &entry("enforce"));
-    process.wait_for_line(|line| line.contains("a plugin was loaded anew"));
+    process.wait_for_line(|line| line.contains("a changed plugin was taken up"));
     assert_eq!(react(&mut process, "3")[0]["outcome"], "committed");
 
     configure(&fleet, &json!([]));
-    process.wait_for_line(|line| line.contains("its plugins are taken up"));
-    while process.connect().get("/v1/plugins").json()["plugins"] != json!([]) {
-        std::thread::yield_now();
-    }
+    process.wait_for_line(|line| line.contains("a plugin is no longer configured"));
+    assert_eq!(process.connect().get("/v1/plugins").json()["plugins"], json!([]));
     assert_eq!(react(&mut process, "4"), json!([]));
+
+    let twice = json!([entry("enforce")[0], entry("observe")[0]]);
+    configure(&fleet, &twice);
+    process.wait_for_line(|line| line.contains("two plugins have this name"));
+    let stale =
+        |process: &Process| process.connect().get("/v1/plugins").json()["plugins"][0]["staleBecause"].clone();
+    assert_eq!(stale(&process), "two plugins have this name; the first one counts");
+    assert_eq!(react(&mut process, "5")[0]["outcome"], "unchanged", "it has come back");
+
+    // The second one stays: it is not the one that was loaded.
+    configure(&fleet, &entry("observe"));
+    process.wait_for_line(|line| line.contains("a changed plugin was taken up"));
+    assert_eq!(stale(&process), Value::Null);
+    assert_eq!(process.connect().get("/v1/plugins").json()["plugins"][0]["mode"], "observe");
 }
