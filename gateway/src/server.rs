@@ -135,8 +135,6 @@ pub async fn serve(listener: TcpListener, app: App, mut shutdown: Shutdown) {
     let mut connections = JoinSet::new();
     loop {
         let (permit, stream) = tokio::select! {
-            // At shutdown a permit that becomes free lets nobody in.
-            biased;
             () = shutdown.wait() => break,
             accepted = accept(&listener, &permits) => match accepted {
                 Ok(accepted) => accepted,
@@ -147,6 +145,10 @@ pub async fn serve(listener: TcpListener, app: App, mut shutdown: Shutdown) {
                 }
             },
         };
+        // A permit that became free because of the shutdown may be seen before the shutdown is.
+        if shutdown.is_ending() {
+            break;
+        }
         let served = connection::serve(stream, router.clone(), limits.clone(), shutdown.clone());
         connections.spawn(async move {
             let _permit = permit;
