@@ -3,6 +3,7 @@
 
 mod audit;
 mod check;
+mod compile;
 mod client;
 mod demo;
 mod events;
@@ -47,6 +48,9 @@ enum Command {
     Audit(audit::Audit),
     /// Find what is wrong with a configuration before a deployment does.
     Check(check::Check),
+    /// Compile a plugin for the gateway that has started this process.
+    #[command(hide = true)]
+    Compile(compile::Compile),
 }
 
 /// A command's end that is no success.
@@ -84,6 +88,7 @@ impl Cli {
             Command::Mode(command) => command.run(&mut out).await,
             Command::Audit(command) => command.run(&mut out).await,
             Command::Check(command) => command.run(&mut out).await,
+            Command::Compile(command) => command.run(&mut out),
         };
         match result {
             Ok(()) => ExitCode::SUCCESS,

@@ -6,7 +6,9 @@
 
 mod bare;
 mod bindings;
+mod cache;
 mod catalog;
+mod compiler;
 mod component;
 mod engine;
 mod failure;
@@ -18,8 +20,9 @@ mod subscription;
 
 pub use bare::Bare;
 pub use catalog::{Catalog, Limits, LoadError, Plugin, PluginConfig};
+pub use compiler::{COMMAND, CompileError, Compiler, compile_within};
 pub use component::{CONTRACT, component_of};
-pub use engine::{Engine, EngineError};
+pub use engine::{Allocation, Engine, EngineError};
 pub use failure::Failure;
 pub use inspection::{Inspection, inspect};
 pub use renewal::{Renewal, Stamp};

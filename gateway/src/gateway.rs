@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use crate::commit::Notifier;
 use crate::commit::notify::NotifyError;
 use crate::config::{Config, ConfigError};
-use crate::dispatch::{self, Catalog, Engine, Renewal, Stamp};
+use crate::dispatch::{self, Allocation, Catalog, Compiler, Engine, Renewal, Stamp};
 use crate::pipeline::{Modes, Pipeline};
 use crate::record::{Journal, RecordError};
 use crate::repository::{Repository, RepositoryError};
@@ -22,6 +22,9 @@ use crate::server::{self, App};
 use crate::shutdown::{self, Trigger};
 use crate::worker;
 use reload::Watched;
+
+/// The folder of compiled plugins, beside the journal.
+const COMPILED: &str = "compiled";
 
 /// The gateway could not start.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +41,9 @@ pub enum StartError {
     /// The WebAssembly engine.
     #[error("the WebAssembly engine cannot be made")]
     Engine(#[from] dispatch::EngineError),
+    /// The program that compiles plugins, which is this one.
+    #[error("cannot tell which program this is, to compile plugins by it")]
+    Compiler(#[source] std::io::Error),
     /// One plugin or several.
     #[error("plugins cannot be loaded: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Plugins(Vec<dispatch::LoadError>),
@@ -84,7 +90,8 @@ impl Gateway {
     pub async fn start_from(config: &Config, file: Option<&Path>) -> Result<Self, StartError> {
         let (ingest_tokens, api_tokens) = config.tokens()?;
         let file = file.map(|file| (file.to_owned(), Stamp::of(file)));
-        let (catalog, renewal) = load_plugins(config).await?;
+        let compiler = compiler(Some(&config.journal.dir.join(COMPILED)))?;
+        let (catalog, renewal) = load_plugins(config, compiler).await?;
         let notifier = Notifier::new(&config.notify)?;
         let listener = listen(config.server.listen).await?;
         let address = listener
@@ -125,14 +132,22 @@ impl Gateway {
     }
 }
 
+/// This program as the compiler, with a cache in that folder.
+///
+/// # Errors
+/// When the system does not tell which program this is.
+pub fn compiler(folder: Option<&Path>) -> Result<Compiler, StartError> {
+    Compiler::of_this_program(folder).map_err(StartError::Compiler)
+}
+
 /// Loads and compiles off the runtime's threads.
 ///
 /// # Errors
 /// When the engine cannot be made or any plugin is refused.
-pub async fn load_plugins(config: &Config) -> Result<(Catalog, Renewal), StartError> {
+pub async fn load_plugins(config: &Config, compiler: Compiler) -> Result<(Catalog, Renewal), StartError> {
     let plugins = config.plugins.clone();
     let loaded = tokio::task::spawn_blocking(move || {
-        let engine = Engine::new()?;
+        let engine = Engine::new(compiler, Allocation::Pooled)?;
         let renewal = Renewal::new(engine.clone(), &plugins);
         let catalog = Catalog::load(&engine, &plugins).map_err(StartError::Plugins)?;
         Ok((catalog, renewal))

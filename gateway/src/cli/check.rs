@@ -10,7 +10,7 @@ use clap::Args;
 use super::CommandError;
 use crate::commit::Notifier;
 use crate::config::Config;
-use crate::gateway::load_plugins;
+use crate::gateway::{compiler, load_plugins};
 use crate::pipeline::chain;
 use crate::repository::Repository;
 
@@ -82,7 +82,8 @@ impl Check {
             }
             Err(error) => findings.note("notify", Err(error))?,
         }
-        match load_plugins(&config).await {
+        // A check leaves nothing behind, no compiled code either.
+        match load_plugins(&config, compiler(None)?).await {
             Ok((catalog, _)) => {
                 for plugin in catalog.plugins() {
                     let identity = plugin.identity();

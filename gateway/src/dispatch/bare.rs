@@ -1,7 +1,7 @@
 //! A plugin's guest without the sandbox: what wasmtime alone takes, for a benchmark to stand beside.
 //!
 //! The engine is the same, and so are the guest's code, the event and the desired state. What is left
-//! out is all that makes it safe: the limits, the thread of its own, the reading of the answer.
+//! out is all that makes it safe: the limits, the time, the reading of the answer.
 
 use std::sync::Arc;
 

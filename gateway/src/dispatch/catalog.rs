@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bare::Bare;
-use super::component::{CONTRACT, compile, digest};
+use super::component::{CONTRACT, component, digest};
 use super::engine::{Engine, MEMORY_BYTES_CEILING};
 use super::failure::Failure;
 use super::sandbox::{Dispatched, Sandbox, Trial};
@@ -87,6 +86,10 @@ pub struct Limits {
     pub decision_bytes_max: usize,
     /// Bytes of the plugin's file.
     pub component_bytes_max: usize,
+    /// Time of a processor to compile it, in seconds.
+    pub compile_cpu_s: u64,
+    /// Memory to compile it, in bytes.
+    pub compile_memory_bytes_max: u64,
 }
 
 impl Default for Limits {
@@ -105,6 +108,8 @@ impl Default for Limits {
             patches_max: 64,
             decision_bytes_max: 512 << 10,
             component_bytes_max: 4 << 20,
+            compile_cpu_s: 30,
+            compile_memory_bytes_max: 2 << 30,
         }
     }
 }
@@ -142,6 +147,22 @@ pub enum LoadError {
         plugin: String,
         /// Why.
         reason: String,
+    },
+    /// It could not be compiled within its limits.
+    #[error("plugin {plugin}: it cannot be compiled: {reason}")]
+    Compiler {
+        /// The plugin.
+        plugin: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// It wants what it is not granted.
+    #[error("plugin {plugin}: it imports {imports}, which its grants.imports do not name")]
+    WithheldImport {
+        /// The plugin.
+        plugin: String,
+        /// The imports as the configuration names them.
+        imports: String,
     },
     /// It wants what no plugin gets.
     #[error("plugin {plugin}: it imports {imports}, which no plugin is given (denied-import)")]
@@ -182,7 +203,6 @@ pub struct Plugin {
     grants: Grants,
     config: serde_json::Value,
     config_text: String,
-    invocation_ms: u64,
     sandbox: Sandbox,
 }
 
@@ -198,7 +218,7 @@ impl Plugin {
             let reason = format!("limits.memoryBytesMax is {MEMORY_BYTES_CEILING} at most");
             return Err(LoadError::Invalid { plugin: plugin(), reason });
         }
-        let component = compile(engine, &config.name, &bytes)?;
+        let component = component(engine, &config.name, &bytes, &config.limits, &config.grants.imports)?;
         let sandbox =
             Sandbox::new(&config.name, engine, &component, config.limits.clone()).map_err(|error| {
                 LoadError::Invalid {
@@ -230,7 +250,6 @@ impl Plugin {
             grants: config.grants.clone(),
             config: config.config.clone(),
             config_text,
-            invocation_ms: config.limits.invocation_ms,
             sandbox,
         })
     }
@@ -307,19 +326,13 @@ impl Plugin {
         Bare::new(self.sandbox.clone(), event, self.config_text.clone(), snapshot)
     }
 
-    /// Lets it decide, in a fresh instance, at the snapshot's commit.
+    /// Lets it decide, in a fresh instance, at the snapshot's commit. Blocks for as long as the guest runs:
+    /// that is shorter than the way to another thread and back.
     ///
     /// # Errors
     /// A [`Failure`] with its kind; other plugins and the next event are not touched.
-    pub async fn handle(&self, event: &Event, snapshot: Arc<Snapshot>) -> Result<Dispatched, Failure> {
-        let (sandbox, event, config) = (self.sandbox.clone(), event.clone(), self.config_text.clone());
-        let call = tokio::task::spawn_blocking(move || sandbox.handle(&event, &config, snapshot));
-        // The epoch ends a guest that computes; this ends the waiting whatever the reason.
-        match tokio::time::timeout(Duration::from_millis(self.invocation_ms), call).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(error)) => Err(Failure::Trap(format!("the host's side ended badly: {error}"))),
-            Err(_elapsed) => Err(Failure::InvocationTimeout { invocation_ms: self.invocation_ms }),
-        }
+    pub fn handle(&self, event: &Event, snapshot: Arc<Snapshot>) -> Result<Dispatched, Failure> {
+        self.sandbox.handle(event, &self.config_text, snapshot)
     }
 }
 

@@ -1,25 +1,33 @@
-//! From bytes to a component that may run: wrapping, the digest, the imports.
+//! From a file to a component that may run: its digest, the wrapping, the imports.
 
 use std::borrow::Cow;
 
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
-use super::catalog::LoadError;
+use super::catalog::{Limits, LoadError};
 use super::engine::Engine;
+use crate::model::plugin::Import;
 
 /// The contract, with its version.
 pub const CONTRACT: &str = "riposte:plugin@0.1.0";
-/// Every interface that a plugin may import.
-const IMPORTS: [&str; 3] =
-    ["riposte:plugin/types@0.1.0", "riposte:plugin/log@0.1.0", "riposte:plugin/desired-state@0.1.0"];
+/// Every interface that a plugin may import, and what grants it; types come to everyone.
+const IMPORTS: [(&str, Option<Import>); 3] = [
+    ("riposte:plugin/types@0.1.0", None),
+    ("riposte:plugin/log@0.1.0", Some(Import::Log)),
+    ("riposte:plugin/desired-state@0.1.0", Some(Import::DesiredState)),
+];
 /// The fifth byte tells a core module (1) from a component.
 const CORE_MODULE_HEAD: [u8; 8] = [0, b'a', b's', b'm', 1, 0, 0, 0];
 
 /// `sha256:` and the digest of the file, as `sha256sum` prints it.
 pub(super) fn digest(bytes: &[u8]) -> String {
-    let digest = Sha256::digest(bytes);
-    digest.iter().fold("sha256:".to_owned(), |text, byte| text + &format!("{byte:02x}"))
+    "sha256:".to_owned() + &hexadecimal(&Sha256::digest(bytes))
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// Whether the bytes are a core module, which is wrapped into a component.
@@ -30,33 +38,37 @@ pub(super) fn is_core_module(bytes: &[u8]) -> bool {
 /// The component that runs: of a core module the wrapped one, of a component itself.
 ///
 /// # Errors
-/// When a core module does not follow the contract.
-pub fn component_of<'a>(plugin: &str, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>, LoadError> {
-    let invalid = |reason: String| LoadError::Invalid { plugin: plugin.to_owned(), reason };
-    if !bytes.starts_with(&CORE_MODULE_HEAD[..4]) {
-        let start = String::from_utf8_lossy(bytes).chars().take(8).collect::<String>();
-        return Err(invalid(format!("the file is no WebAssembly: it begins with {start:?}")));
+/// What is wrong with a file that is neither, or with a core module that does not follow the contract.
+pub fn component_of(file: &[u8]) -> Result<Cow<'_, [u8]>, String> {
+    if !file.starts_with(&CORE_MODULE_HEAD[..4]) {
+        let start = String::from_utf8_lossy(file).chars().take(8).collect::<String>();
+        return Err(format!("the file is no WebAssembly: it begins with {start:?}"));
     }
-    if !is_core_module(bytes) {
-        return Ok(Cow::Borrowed(bytes));
-    }
-    wrap(bytes).map(Cow::Owned).map_err(invalid)
+    if is_core_module(file) { wrap(file).map(Cow::Owned) } else { Ok(Cow::Borrowed(file)) }
 }
 
-/// Compiles a component, or a core module after wrapping it into one.
-pub(super) fn compile(engine: &Engine, plugin: &str, bytes: &[u8]) -> Result<Component, LoadError> {
-    let component = Component::from_binary(&engine.wasm, &component_of(plugin, bytes)?)
-        .map_err(|error| LoadError::Invalid { plugin: plugin.to_owned(), reason: format!("{error:#}") })?;
-    let imports = component.component_type();
-    let denied: Vec<String> = imports
-        .imports(&engine.wasm)
-        .map(|(name, _)| name.to_owned())
-        .filter(|name| !IMPORTS.contains(&name.as_str()))
-        .collect();
-    if denied.is_empty() {
-        Ok(component)
-    } else {
-        Err(LoadError::DeniedImport { plugin: plugin.to_owned(), imports: denied.join(", ") })
+/// The component of a plugin's file, compiled, if `granted` lets it have what it imports.
+pub(super) fn component(
+    engine: &Engine,
+    plugin: &str,
+    file: &[u8],
+    limits: &Limits,
+    granted: &[Import],
+) -> Result<Component, LoadError> {
+    let component = engine.compiler.component(&engine.wasm, plugin, file, &digest(file), limits)?;
+    let (mut unknown, mut withheld) = (Vec::new(), Vec::new());
+    for (name, _) in component.component_type().imports(&engine.wasm) {
+        match IMPORTS.iter().find(|(known, _)| *known == name) {
+            None => unknown.push(name.to_owned()),
+            Some((_, Some(import))) if !granted.contains(import) => withheld.push(import.as_str()),
+            Some(_) => {}
+        }
+    }
+    let plugin = plugin.to_owned();
+    match (&unknown[..], &withheld[..]) {
+        ([], []) => Ok(component),
+        ([], withheld) => Err(LoadError::WithheldImport { plugin, imports: withheld.join(", ") }),
+        (unknown, _) => Err(LoadError::DeniedImport { plugin, imports: unknown.join(", ") }),
     }
 }
 

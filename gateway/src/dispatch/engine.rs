@@ -1,4 +1,4 @@
-//! The one WebAssembly engine: its settings, and the thread that ticks its epochs.
+//! The one WebAssembly engine: its settings, its compiler, and the thread that ticks its epochs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use super::compiler::Compiler;
+
 /// How long a tick is, in milliseconds: the grain of a guest's time limit.
-pub(super) const TICK_MS: u64 = 5;
+const TICK_MS: u64 = 5;
 /// Memory of an instance that stays mapped between events, in bytes.
 const KEEP_RESIDENT_BYTES: usize = 512 << 10;
 /// Instances at the same time.
@@ -27,10 +29,20 @@ pub enum EngineError {
     Thread(#[from] std::io::Error),
 }
 
+/// Where the memory of instances comes from. What a plugin decides does not depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Allocation {
+    /// From a pool that is reserved at the start: fast, and its size is a limit.
+    Pooled,
+    /// From the system, each time.
+    OnDemand,
+}
+
 /// The engine. Cheap to clone; the thread ends with the last clone.
 #[derive(Debug, Clone)]
 pub struct Engine {
     pub(super) wasm: wasmtime::Engine,
+    pub(super) compiler: Compiler,
     _ticker: Arc<Ticker>,
 }
 
@@ -39,27 +51,39 @@ impl Engine {
     ///
     /// # Errors
     /// When the machine cannot give what the settings ask for.
-    pub fn new() -> Result<Self, EngineError> {
-        let mut pool = PoolingAllocationConfig::default();
-        pool.total_component_instances(INSTANCES_MAX)
-            .total_core_instances(INSTANCES_MAX * 4)
-            .total_memories(INSTANCES_MAX)
-            .total_tables(INSTANCES_MAX * 4)
-            .max_memory_size(MEMORY_BYTES_CEILING)
-            .linear_memory_keep_resident(KEEP_RESIDENT_BYTES);
-        let mut config = Config::new();
-        config
-            .consume_fuel(true)
-            .epoch_interruption(true)
-            // Two processors may differ in the bits of a NaN; a decision must not.
-            .cranelift_nan_canonicalization(true)
-            .wasm_relaxed_simd(false)
-            .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-        let wasm =
-            wasmtime::Engine::new(&config).map_err(|error| EngineError::Settings(format!("{error:#}")))?;
+    pub fn new(compiler: Compiler, allocation: Allocation) -> Result<Self, EngineError> {
+        let wasm = wasmtime::Engine::new(&settings(allocation))
+            .map_err(|error| EngineError::Settings(format!("{error:#}")))?;
         let ticker = Arc::new(Ticker::start(wasm.clone())?);
-        Ok(Self { wasm, _ticker: ticker })
+        Ok(Self { wasm, compiler, _ticker: ticker })
     }
+}
+
+/// The same code and the same decisions for every engine, the compiler's among them.
+pub(super) fn settings(allocation: Allocation) -> Config {
+    let mut config = Config::new();
+    config
+        .consume_fuel(true)
+        .epoch_interruption(true)
+        // Two processors may differ in the bits of a NaN; a decision must not.
+        .cranelift_nan_canonicalization(true)
+        .wasm_relaxed_simd(false)
+        .allocation_strategy(match allocation {
+            Allocation::Pooled => InstanceAllocationStrategy::Pooling(pool()),
+            Allocation::OnDemand => InstanceAllocationStrategy::OnDemand,
+        });
+    config
+}
+
+fn pool() -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::default();
+    pool.total_component_instances(INSTANCES_MAX)
+        .total_core_instances(INSTANCES_MAX * 4)
+        .total_memories(INSTANCES_MAX)
+        .total_tables(INSTANCES_MAX * 4)
+        .max_memory_size(MEMORY_BYTES_CEILING)
+        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES);
+    pool
 }
 
 /// Increments the engine's epoch; joined when it is dropped.

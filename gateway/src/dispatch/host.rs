@@ -1,6 +1,7 @@
-//! What a guest may call: the log and look-ups, each counted against a limit.
+//! What a guest may call: the log and look-ups, each counted against a limit, and its time.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use wasmtime::ResourceLimiter;
 
@@ -15,6 +16,9 @@ use crate::repository::{OwnerLookupError, Snapshot};
 pub(super) struct Host {
     snapshot: Option<Arc<Snapshot>>,
     limits: Limits,
+    began: Instant,
+    /// Of the time since, what look-ups took: it is not the guest's.
+    looking_up: Duration,
     pub(super) log: Vec<LogLine>,
     log_bytes: usize,
     lookups: usize,
@@ -29,11 +33,24 @@ pub(super) struct Host {
 #[error("exceeded its limit of {0}")]
 pub(super) struct HostLimit(pub(super) &'static str);
 
+/// The time is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Overdue {
+    /// The guest's own.
+    #[error("the guest's time is over")]
+    Guest,
+    /// That of the whole invocation.
+    #[error("the invocation's time is over")]
+    Invocation,
+}
+
 impl Host {
     pub(super) fn new(snapshot: Option<Arc<Snapshot>>, limits: Limits) -> Self {
         Self {
             snapshot,
             limits,
+            began: Instant::now(),
+            looking_up: Duration::ZERO,
             log: Vec::new(),
             log_bytes: 0,
             lookups: 0,
@@ -43,12 +60,30 @@ impl Host {
         }
     }
 
-    fn look_up(&mut self) -> wasmtime::Result<Option<&Snapshot>> {
+    /// Whether the guest, or all of the invocation, has had its time.
+    pub(super) fn on_time(&self) -> Result<(), Overdue> {
+        let whole = self.began.elapsed();
+        if whole >= Duration::from_millis(self.limits.invocation_ms) {
+            Err(Overdue::Invocation)
+        } else if whole.saturating_sub(self.looking_up) >= Duration::from_millis(self.limits.guest_time_ms) {
+            Err(Overdue::Guest)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Asks the snapshot, unless the guest has asked too much or the time is over.
+    fn look_up<T>(&mut self, ask: impl FnOnce(&Snapshot) -> T) -> wasmtime::Result<Option<T>> {
         self.lookups += 1;
         if self.lookups > self.limits.lookups_max {
             return Err(HostLimit("look-ups").into());
         }
-        Ok(self.snapshot.as_deref())
+        self.on_time()?;
+        let asked = Instant::now();
+        let answer = self.snapshot.as_deref().map(ask);
+        self.looking_up += asked.elapsed();
+        self.on_time()?;
+        Ok(answer)
     }
 }
 
@@ -79,21 +114,20 @@ impl log::Host for Host {
 impl desired_state::Host for Host {
     fn get(&mut self, target: GuestRef) -> wasmtime::Result<Option<String>> {
         let target = from_guest(target);
-        let manifest = self.look_up()?.and_then(|snapshot| snapshot.manifest(&target));
+        let manifest = self.look_up(|snapshot| snapshot.manifest(&target))?.flatten();
         Ok(manifest.map(|manifest| manifest.to_string()))
     }
 
     fn find(&mut self, kind: String, namespace: Option<String>) -> wasmtime::Result<Vec<GuestRef>> {
-        let found = self.look_up()?.map(|snapshot| snapshot.list(&kind, namespace.as_deref()));
+        let found = self.look_up(|snapshot| snapshot.list(&kind, namespace.as_deref()))?;
         Ok(found.unwrap_or_default().into_iter().map(to_guest).collect())
     }
 
     fn owner(&mut self, namespace: String, pod: String) -> wasmtime::Result<Result<GuestRef, OwnerError>> {
-        let Some(snapshot) = self.look_up()? else { return Ok(Err(OwnerError::Unknown)) };
-        Ok(match snapshot.owner(&namespace, &pod) {
-            Ok(owner) => Ok(to_guest(owner)),
-            Err(OwnerLookupError::Unknown) => Err(OwnerError::Unknown),
-            Err(OwnerLookupError::Ambiguous(candidates)) => {
+        Ok(match self.look_up(|snapshot| snapshot.owner(&namespace, &pod))? {
+            Some(Ok(owner)) => Ok(to_guest(owner)),
+            None | Some(Err(OwnerLookupError::Unknown)) => Err(OwnerError::Unknown),
+            Some(Err(OwnerLookupError::Ambiguous(candidates))) => {
                 Err(OwnerError::Ambiguous(candidates.into_iter().map(to_guest).collect()))
             }
         })

@@ -3,9 +3,10 @@
 use wasmtime::component::types::ComponentItem;
 
 use super::catalog::{Limits, LoadError};
-use super::component::{CONTRACT, compile, digest, is_core_module};
+use super::component::{CONTRACT, component, digest, is_core_module};
 use super::engine::Engine;
 use super::sandbox::Sandbox;
+use crate::model::plugin::Import;
 
 /// A plugin's file, looked into.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,8 +33,8 @@ pub struct Inspection {
 ///
 /// # Errors
 /// Why it is no plugin.
-pub fn inspect(engine: &Engine, name: &str, bytes: &[u8]) -> Result<Inspection, LoadError> {
-    let component = compile(engine, name, bytes)?;
+pub fn inspect(engine: &Engine, name: &str, bytes: &[u8], limits: &Limits) -> Result<Inspection, LoadError> {
+    let component = component(engine, name, bytes, limits, &Import::ALL)?;
     let mut imports = Vec::new();
     for (interface, import) in component.component_type().imports(&engine.wasm) {
         let short = interface.rsplit('/').next().and_then(|last| last.split('@').next()).unwrap_or(interface);
@@ -42,7 +43,7 @@ pub fn inspect(engine: &Engine, name: &str, bytes: &[u8]) -> Result<Inspection, 
         let functions = functions.filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)));
         imports.extend(functions.map(|(function, _)| format!("{short}.{function}")));
     }
-    let sandbox = Sandbox::new(name, engine, &component, Limits::default()).map_err(|error| {
+    let sandbox = Sandbox::new(name, engine, &component, limits.clone()).map_err(|error| {
         let reason = format!("it does not follow the contract {CONTRACT}: {error:#}");
         LoadError::Invalid { plugin: name.to_owned(), reason }
     })?;

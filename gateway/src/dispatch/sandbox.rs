@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use wasmtime::component::{HasSelf, Linker};
-use wasmtime::{Store, Trap};
+use wasmtime::{Store, Trap, UpdateDeadline};
 
 use super::bindings::riposte::plugin::types as guest;
 use super::bindings::{Plugin as Instance, PluginPre};
 use super::catalog::Limits;
-use super::engine::{Engine, TICK_MS};
+use super::engine::Engine;
 use super::failure::Failure;
-use super::host::{Host, HostLimit, from_guest};
+use super::host::{Host, HostLimit, Overdue, from_guest};
 use crate::model::event::Event;
 use crate::model::patch::{Change, Changes, Decision, Patch};
 use crate::repository::Snapshot;
@@ -131,7 +131,12 @@ impl Sandbox {
         let mut store = Store::new(&self.engine.wasm, Host::new(snapshot, self.limits.clone()));
         store.limiter(|host| host);
         store.set_hostcall_fuel(self.limits.host_call_bytes_max);
-        store.set_epoch_deadline(self.limits.guest_time_ms.div_ceil(TICK_MS));
+        // Each tick asks whether the time is over, so that a look-up's time is not the guest's.
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|context| {
+            context.data().on_time()?;
+            Ok(UpdateDeadline::Continue(1))
+        });
         let fueled = store.set_fuel(self.limits.fuel);
         let called = fueled
             .and_then(|()| self.pre.instantiate(&mut store))
@@ -166,12 +171,20 @@ impl Sandbox {
         if host.table_exceeded {
             return Failure::Table { table_elements_max: self.limits.table_elements_max };
         }
+        match error.downcast_ref::<Overdue>() {
+            Some(Overdue::Guest) => {
+                return Failure::CpuDeadline { guest_time_ms: self.limits.guest_time_ms };
+            }
+            Some(Overdue::Invocation) => {
+                return Failure::InvocationTimeout { invocation_ms: self.limits.invocation_ms };
+            }
+            None => {}
+        }
         if let Some(HostLimit(what)) = error.downcast_ref::<HostLimit>() {
             return Failure::HostCalls(what);
         }
         match error.downcast_ref::<Trap>() {
             Some(Trap::OutOfFuel) => Failure::OutOfFuel { fuel: self.limits.fuel },
-            Some(Trap::Interrupt) => Failure::CpuDeadline { guest_time_ms: self.limits.guest_time_ms },
             Some(Trap::UnreachableCodeReached) => match panic_message(&host.log) {
                 Some(message) => Failure::Panic(message),
                 None => Failure::Trap(Trap::UnreachableCodeReached.to_string()),

@@ -54,8 +54,32 @@ pub struct Description {
     pub config_schema: String,
 }
 
-/// What a plugin may change. An empty list grants nothing.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// What a plugin can call of the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Import {
+    /// Writing to the gateway's log.
+    Log,
+    /// Reading all of the desired state.
+    DesiredState,
+}
+
+impl Import {
+    /// All there are.
+    pub const ALL: [Self; 2] = [Self::Log, Self::DesiredState];
+
+    /// The word the configuration uses.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::DesiredState => "desired-state",
+        }
+    }
+}
+
+/// What a plugin may call and change. An empty list grants nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Grants {
     /// Kinds, as `apps/v1/Deployment`, or `Deployment` for any version.
@@ -66,4 +90,18 @@ pub struct Grants {
     pub fields: Vec<String>,
     /// Whether objects of these kinds and namespaces may be made, with whatever fields.
     pub create: bool,
+    /// What it may import; a plugin that imports something else is not loaded. All, unless told.
+    pub imports: Vec<Import>,
+}
+
+impl Default for Grants {
+    fn default() -> Self {
+        Self {
+            kinds: Vec::new(),
+            namespaces: Vec::new(),
+            fields: Vec::new(),
+            create: false,
+            imports: Import::ALL.to_vec(),
+        }
+    }
 }

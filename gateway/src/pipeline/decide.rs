@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::task::block_in_place;
+
 use super::Pipeline;
 use crate::clock;
 use crate::crash_point::CrashPoint;
@@ -33,7 +35,8 @@ impl Pipeline {
         let attempt = self.journal.begin_attempt(reaction.id, Stage::Dispatch).await?;
         CrashPoint::Dispatching.reach();
         let base = snapshot.commit().clone();
-        match plugin.handle(event.event(), snapshot).await {
+        // In place: the way to another thread and back takes longer than most guests.
+        match block_in_place(|| plugin.handle(event.event(), snapshot)) {
             Ok(dispatched) => {
                 CrashPoint::Decided.reach();
                 let (decision, fuel) = (dispatched.decision, dispatched.fuel);

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::task::block_in_place;
+
 use super::{Pipeline, UNCHANGED};
 use crate::model::manifest::CommitSha;
 use crate::model::outcome::OutcomeKind;
@@ -54,7 +56,7 @@ impl Pipeline {
             reason: String::new(),
             diff: None,
         };
-        let dispatched = match plugin.handle(event.event(), Arc::clone(&snapshot)).await {
+        let dispatched = match block_in_place(|| plugin.handle(event.event(), Arc::clone(&snapshot))) {
             Ok(dispatched) => dispatched,
             Err(failure) => {
                 preview.reason = format!("{}: {failure}", failure.kind());

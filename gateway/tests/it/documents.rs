@@ -5,9 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use riposte::config::Config;
-use riposte::dispatch::{Catalog, Engine, PluginConfig};
+use riposte::dispatch::{Catalog, PluginConfig};
 use riposte::model::plugin::Mode;
 use serde_json::Value;
+
+use crate::harness::guest::engine;
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").to_owned()
@@ -78,7 +80,7 @@ fn plugin_entries() -> Vec<(PathBuf, PluginConfig)> {
 fn every_plugin_that_ships_loads_with_its_own_entry() {
     let entries = plugin_entries();
     assert!(entries.len() >= 6, "{entries:?}");
-    let engine = Engine::new().expect("an engine");
+    let engine = engine();
     for (path, entry) in entries {
         let folder =
             path.parent().and_then(Path::file_name).expect("a folder").to_string_lossy().into_owned();
@@ -92,7 +94,7 @@ fn every_plugin_that_ships_loads_with_its_own_entry() {
 
 #[test]
 fn every_example_of_the_rules_loads() {
-    let engine = Engine::new().expect("an engine");
+    let engine = engine();
     let text = fs::read_to_string(workspace().join("plugins/rules/README.md")).expect("the document");
     let blocks =
         text.split("```yaml\nplugins:\n").skip(1).map(|block| block.split("```").next().expect("an end"));

@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use riposte::dispatch::{Catalog, Engine, Failure, LoadError, PluginConfig};
+use riposte::dispatch::{Allocation, Catalog, Engine, Failure, LoadError, PluginConfig};
 use riposte::model::event::{Event, EventParts};
 use riposte::model::patch::{Change, Decision};
 use riposte::repository::{Repository, Snapshot};
 use serde_json::{Value, json};
 
 use crate::harness::git::config;
-use crate::harness::guest::{component, core_module, module, write};
+use crate::harness::guest::{component, core_module, engine, engine_with, module, write};
 use crate::harness::{Fleet, fixture, shell_in};
 
 const POD: &str = "alpine-deployment-77789455d6-m7flp";
@@ -219,21 +219,21 @@ fn nonsensical() -> Vec<Hostile> {
 async fn every_hostile_guest_is_stopped_by_name_and_the_next_event_is_served() {
     let fleet = Fleet::tutorial();
     let snapshot = snapshot(&fleet).await;
-    let engine = Engine::new().unwrap();
+    let engine = engine();
     let event = event(&shell_in("default", POD));
     let good = Catalog::load(&engine, &[well_behaved()]).unwrap();
-    let expected = good.plugins()[0].handle(&event, Arc::clone(&snapshot)).await.unwrap();
+    let expected = good.plugins()[0].handle(&event, Arc::clone(&snapshot)).unwrap();
     for guest in greedy().into_iter().chain(trapped()).chain(nonsensical()) {
         let what = guest.what;
         let bytes = core_module(&module(&guest.body, guest.extra));
         let path = write(fleet.bare.root.path(), "hostile", &bytes);
         let catalog = Catalog::load(&engine, &[from_file(&path, guest.limits)])
             .unwrap_or_else(|errors| panic!("{what}: {errors:?}"));
-        let first = catalog.plugins()[0].handle(&event, Arc::clone(&snapshot)).await.expect_err(what);
+        let first = catalog.plugins()[0].handle(&event, Arc::clone(&snapshot)).expect_err(what);
         assert!((guest.fails)(&first), "a guest that {what}: {first:?}");
-        let second = catalog.plugins()[0].handle(&event, Arc::clone(&snapshot)).await.expect_err(what);
+        let second = catalog.plugins()[0].handle(&event, Arc::clone(&snapshot)).expect_err(what);
         assert_eq!(first, second, "a guest that {what} fails alike each time");
-        let served = good.plugins()[0].handle(&event, Arc::clone(&snapshot)).await.unwrap();
+        let served = good.plugins()[0].handle(&event, Arc::clone(&snapshot)).unwrap();
         assert_eq!(served, expected, "after a guest that {what}");
     }
 }
@@ -242,7 +242,7 @@ async fn every_hostile_guest_is_stopped_by_name_and_the_next_event_is_served() {
 async fn a_guest_keeps_nothing_from_one_event_to_the_next() {
     let fleet = Fleet::tutorial();
     let snapshot = snapshot(&fleet).await;
-    let engine = Engine::new().unwrap();
+    let engine = engine();
     // It counts in its memory and fails from the second call on.
     let body = "(if (i32.load (i32.const 3000)) (then (unreachable))) \
                 (i32.store (i32.const 3000) (i32.const 1)) (i32.const 128)";
@@ -250,7 +250,7 @@ async fn a_guest_keeps_nothing_from_one_event_to_the_next() {
         let path = write(fleet.bare.root.path(), "counter", &bytes);
         let catalog = Catalog::load(&engine, &[from_file(&path, json!({}))]).unwrap();
         for _ in 0..3 {
-            let dispatched = catalog.plugins()[0].handle(&event("{}"), Arc::clone(&snapshot)).await.unwrap();
+            let dispatched = catalog.plugins()[0].handle(&event("{}"), Arc::clone(&snapshot)).unwrap();
             assert_eq!(dispatched.decision, Decision::Ignore { reason: "quiet".to_owned() });
         }
     }
@@ -262,11 +262,11 @@ async fn the_same_inputs_give_the_same_decision_and_fuel_on_every_engine() {
     let snapshot = snapshot(&fleet).await;
     let event = event(&shell_in("default", POD));
     let mut decided = Vec::new();
-    for _ in 0..2 {
-        let engine = Engine::new().unwrap();
+    for allocation in [Allocation::Pooled, Allocation::OnDemand] {
+        let engine = engine_with(allocation);
         let catalog = Catalog::load(&engine, &[well_behaved()]).unwrap();
         for _ in 0..2 {
-            decided.push(catalog.plugins()[0].handle(&event, Arc::clone(&snapshot)).await.unwrap());
+            decided.push(catalog.plugins()[0].handle(&event, Arc::clone(&snapshot)).unwrap());
         }
     }
     assert!(decided.iter().all(|other| *other == decided[0] && other.fuel > 0), "{decided:#?}");
@@ -304,14 +304,14 @@ async fn every_plugin_decides_alike_on_two_engines() {
     let snapshot = snapshot(&fleet).await;
     let (plugins, events) = all_plugins_and_events();
     assert!(plugins.len() >= 6, "{plugins:?}");
-    let engines = [Engine::new().unwrap(), Engine::new().unwrap()];
+    let engines = [Allocation::Pooled, Allocation::OnDemand].map(engine_with);
     let catalogs = engines.map(|engine| Catalog::load(&engine, &plugins).unwrap());
     let mut proposals = 0;
     for (index, settings) in plugins.iter().enumerate() {
         for event in &events {
             let mut decided = Vec::new();
             for catalog in &catalogs {
-                decided.push(catalog.plugins()[index].handle(event, Arc::clone(&snapshot)).await.unwrap());
+                decided.push(catalog.plugins()[index].handle(event, Arc::clone(&snapshot)).unwrap());
             }
             assert_eq!(decided[0], decided[1], "{}", settings.name);
             proposals += usize::from(matches!(decided[0].decision, Decision::Propose(_)));
@@ -328,7 +328,7 @@ fn refused(engine: &Engine, config: PluginConfig) -> String {
 #[test]
 fn what_cannot_be_a_plugin_is_refused_at_load_with_the_reason() {
     let directory = tempfile::tempdir().unwrap();
-    let engine = Engine::new().unwrap();
+    let engine = engine();
     let quiet = module("(i32.const 128)", "");
     let in_start = module("(i32.const 128)", "(start $first) (func $first (unreachable))");
     let clock = r#"(component (import "wasi:clocks/wall-clock@0.2.0" (instance)))"#;
@@ -356,7 +356,7 @@ fn what_cannot_be_a_plugin_is_refused_at_load_with_the_reason() {
 
 #[test]
 fn the_configuration_pins_names_and_is_checked_by_the_plugin() {
-    let engine = Engine::new().unwrap();
+    let engine = engine();
     let bundled = |changes: Value| {
         let mut config =
             json!({ "name": "s", "source": "bundled:scale-to-zero", "config": { "rules": ["r"] } });

@@ -44,7 +44,13 @@ fn changes(patches: Vec<Patch>) -> Changes {
 
 fn grants(kinds: &[&str], namespaces: &[&str], fields: &[&str]) -> Grants {
     let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
-    Grants { kinds: owned(kinds), namespaces: owned(namespaces), fields: owned(fields), create: false }
+    Grants {
+        kinds: owned(kinds),
+        namespaces: owned(namespaces),
+        fields: owned(fields),
+        create: false,
+        ..Grants::default()
+    }
 }
 
 fn everything() -> Grants {

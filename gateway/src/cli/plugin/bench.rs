@@ -13,10 +13,9 @@ use clap::Args;
 use super::case::Case;
 use super::folder::{Subject, load};
 use super::scene::Scene;
-use super::{cannot, no, of_limit, read};
+use super::{cannot, engine, no, of_limit, read};
 use crate::cli::CommandError;
 use crate::cli::events::inert;
-use crate::dispatch::Engine;
 
 /// Calls of one side before the other one has its turn.
 const TURN_CALLS: usize = 50;
@@ -52,7 +51,7 @@ impl Bench {
                 return Err(cannot("there is no case to take an event from; give one with --event"));
             }
         };
-        let (engine, settings) = (Engine::new()?, self.subject.prepare(config)?);
+        let (engine, settings) = (engine()?, self.subject.prepare(config)?);
         let began = Instant::now();
         let plugin = load(&engine, &settings)?;
         let loaded = began.elapsed();
@@ -99,7 +98,7 @@ async fn measure(scene: &Scene, long: Duration) -> Result<(Times, Times), Comman
         }
         for _ in 0..TURN_CALLS {
             let called = Instant::now();
-            let answer = plugin.handle(event, Arc::clone(snapshot)).await;
+            let answer = plugin.handle(event, Arc::clone(snapshot));
             gateway.0.push(called.elapsed());
             answer.map_err(|failure| no(format!("the plugin failed ({}): {failure}", failure.kind())))?;
         }

@@ -11,9 +11,9 @@ use std::process::{Command, Stdio};
 use clap::Args;
 use serde_json::Value;
 
-use super::{cannot, no, not_loaded, read, thousands};
+use super::{cannot, engine, no, not_loaded, read, thousands};
 use crate::cli::CommandError;
-use crate::dispatch::{Engine, component_of, inspect};
+use crate::dispatch::{Limits, component_of, inspect};
 
 /// What guests are compiled for.
 const TARGET: &str = "wasm32-unknown-unknown";
@@ -42,7 +42,8 @@ impl Build {
     pub(super) fn run(self, out: &mut impl Write) -> Result<(), CommandError> {
         let built = build(&self.path)?;
         let name = built.path.file_stem().unwrap_or_default().to_string_lossy();
-        let found = inspect(&Engine::new()?, &name, &built.bytes).map_err(|error| not_loaded(&error))?;
+        let found = inspect(&engine()?, &name, &built.bytes, &Limits::default())
+            .map_err(|error| not_loaded(&error))?;
         writeln!(out, "built    {}", built.path.display())?;
         writeln!(out, "size     {} bytes", thousands(built.bytes.len() as u64))?;
         writeln!(out, "digest   {}", found.digest)?;
@@ -66,7 +67,7 @@ pub(super) fn build(folder: &Path) -> Result<Built, CommandError> {
     };
     let name = name.to_string_lossy().replace('_', "-");
     let bytes = read(&module)?;
-    let bytes = component_of(&name, &bytes).map_err(|error| not_loaded(&error))?.into_owned();
+    let bytes = component_of(&bytes).map_err(|reason| no(format!("plugin {name}: {reason}")))?.into_owned();
     let path = target.join("riposte").join(format!("{name}.wasm"));
     std::fs::create_dir_all(target.join("riposte"))?;
     std::fs::write(&path, &bytes)?;

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::Value;
 
-use super::{not_loaded, read, thousands};
+use super::{engine, not_loaded, read, thousands};
 use crate::cli::CommandError;
 use crate::cli::events::{indent, inert};
-use crate::dispatch::{CONTRACT, Engine, Inspection, inspect};
+use crate::dispatch::{CONTRACT, Inspection, Limits, inspect};
 
 /// What each function of the contract lets a plugin do.
 const CAPABILITIES: [(&str, &str); 4] = [
@@ -30,7 +30,8 @@ impl Inspect {
     pub(super) fn run(self, out: &mut impl Write) -> Result<(), CommandError> {
         let bytes = read(&self.file)?;
         let shown = self.file.display().to_string();
-        let found = inspect(&Engine::new()?, &shown, &bytes).map_err(|error| not_loaded(&error))?;
+        let found =
+            inspect(&engine()?, &shown, &bytes, &Limits::default()).map_err(|error| not_loaded(&error))?;
         let form = if found.core_module { "core module" } else { "component" };
         writeln!(out, "file      {shown}: a {form} of {} bytes", thousands(bytes.len() as u64))?;
         writeln!(out, "digest    {}", found.digest)?;

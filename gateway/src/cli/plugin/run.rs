@@ -7,10 +7,10 @@ use clap::Args;
 
 use super::folder::{Subject, read_yaml};
 use super::scene::{Scene, Verdict};
-use super::{no, of_limit, read};
+use super::{engine, no, of_limit, read};
 use crate::cli::CommandError;
 use crate::cli::events::{indent, inert};
-use crate::dispatch::{Engine, Limits};
+use crate::dispatch::Limits;
 use crate::model::outcome::OutcomeKind;
 use crate::model::patch::{Change, Decision};
 
@@ -34,7 +34,7 @@ impl Run {
     pub(super) async fn run(self, out: &mut impl Write) -> Result<(), CommandError> {
         let event = read(&self.event)?;
         let config = self.config.as_deref().map(read_yaml).transpose()?;
-        let plugin = self.subject.load(&Engine::new()?, config)?;
+        let plugin = self.subject.load(&engine()?, config)?;
         let scene = Scene::open(plugin, event, self.repo.as_deref()).await?;
         let verdict = scene.verdict().await?;
         for (path, reason) in scene.snapshot.skipped() {

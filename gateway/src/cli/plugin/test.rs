@@ -7,10 +7,10 @@ use clap::Args;
 use super::case::{Case, Ending};
 use super::folder::Subject;
 use super::scene::Scene;
-use super::{no, not_loaded};
+use super::{engine, no, not_loaded};
 use crate::cli::CommandError;
 use crate::cli::events::{indent, inert};
-use crate::dispatch::{Engine, Plugin};
+use crate::dispatch::Plugin;
 
 /// Run a plugin's cases and compare what it decides with what is expected.
 #[derive(Debug, Args)]
@@ -35,7 +35,7 @@ enum Outcome {
 impl Test {
     pub(super) async fn run(self, out: &mut impl Write) -> Result<(), CommandError> {
         let cases = Case::named(&self.subject.path, &self.cases)?;
-        let plugin = self.subject.load(&Engine::new()?, None)?;
+        let plugin = self.subject.load(&engine()?, None)?;
         let mut failed = 0;
         for case in &cases {
             let (outcome, summary) = match self.one(&plugin, case).await {

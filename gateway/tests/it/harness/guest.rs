@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
+use riposte::dispatch::{Allocation, Compiler, Engine};
 use wit_component::{StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
@@ -54,6 +55,17 @@ pub(crate) fn component(text: &str) -> Vec<u8> {
     let mut encoder = wit_component::ComponentEncoder::default();
     let encoded = encoder.validate(true).module(&core_module(text)).and_then(|encoder| encoder.encode());
     encoded.unwrap_or_else(|error| panic!("{error:#}\n{text}"))
+}
+
+/// An engine whose compiler is the program under test; what it compiles is kept from test to test.
+pub(crate) fn engine() -> Engine {
+    engine_with(Allocation::Pooled)
+}
+
+pub(crate) fn engine_with(allocation: Allocation) -> Engine {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
+    let compiler = Compiler::new(Path::new(env!("CARGO_BIN_EXE_riposte")), Some(&folder));
+    Engine::new(compiler, allocation).expect("an engine")
 }
 
 pub(crate) fn write(directory: &Path, name: &str, bytes: &[u8]) -> PathBuf {
