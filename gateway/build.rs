@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const TARGET: &str = "wasm32-unknown-unknown";
-/// A small stack and a small first memory make a fresh instance cheap.
-const LINK_FLAGS: &str = "-Clink-arg=-zstack-size=65536 -Clink-arg=--initial-memory=262144";
+/// A small stack makes a fresh instance cheap: its memory is cleared for each event.
+const LINK_FLAGS: &str = "-Clink-arg=-zstack-size=65536";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);

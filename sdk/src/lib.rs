@@ -41,6 +41,8 @@
 //! | test | [`testing`] |
 
 mod answer;
+#[cfg(any(all(target_arch = "wasm32", feature = "arena"), test))]
+mod arena;
 mod context;
 mod event;
 mod falco;

@@ -61,7 +61,7 @@ impl Compiler {
     }
 
     /// The code of a plugin's file: the cached one, or one that is compiled now.
-    #[allow(unsafe_code, reason = "wasmtime cannot check compiled code; this is the one place that maps it")]
+    #[expect(unsafe_code, reason = "wasmtime cannot check compiled code; this is the one place that maps it")]
     pub(super) fn component(
         &self,
         engine: &wasmtime::Engine,

@@ -11,7 +11,8 @@ use super::compiler::Compiler;
 
 /// How long a tick is, in milliseconds: the grain of a guest's time limit.
 const TICK_MS: u64 = 5;
-/// Memory of an instance that stays mapped between events, in bytes.
+/// Memory of an instance that stays mapped between events, and so much of its tables, in bytes: giving
+/// memory back stops every thread for a moment.
 const KEEP_RESIDENT_BYTES: usize = 512 << 10;
 /// Instances at the same time.
 const INSTANCES_MAX: u32 = 64;
@@ -68,6 +69,9 @@ pub(super) fn settings(allocation: Allocation) -> Config {
         // Two processors may differ in the bits of a NaN; a decision must not.
         .cranelift_nan_canonicalization(true)
         .wasm_relaxed_simd(false)
+        // Failures are told by their kind, not by where they were.
+        .generate_address_map(false)
+        .wasm_backtrace_max_frames(None)
         .allocation_strategy(match allocation {
             Allocation::Pooled => InstanceAllocationStrategy::Pooling(pool()),
             Allocation::OnDemand => InstanceAllocationStrategy::OnDemand,
@@ -82,7 +86,8 @@ fn pool() -> PoolingAllocationConfig {
         .total_memories(INSTANCES_MAX)
         .total_tables(INSTANCES_MAX * 4)
         .max_memory_size(MEMORY_BYTES_CEILING)
-        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES);
+        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
+        .table_keep_resident(KEEP_RESIDENT_BYTES);
     pool
 }
 

@@ -17,8 +17,8 @@ use crate::dispatch::{Limits, component_of, inspect};
 
 /// What guests are compiled for.
 const TARGET: &str = "wasm32-unknown-unknown";
-/// A small stack and a small first memory make a fresh instance cheap.
-const LINK_FLAGS: [&str; 2] = ["-Clink-arg=-zstack-size=65536", "-Clink-arg=--initial-memory=262144"];
+/// A small stack makes a fresh instance cheap: its memory is cleared for each event.
+const LINK_FLAGS: [&str; 1] = ["-Clink-arg=-zstack-size=65536"];
 /// The profile that the plugin's `Cargo.toml` defines.
 const PROFILE: &str = "plugin";
 
