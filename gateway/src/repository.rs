@@ -38,8 +38,8 @@ use github::GitHub;
 pub struct FileChange {
     /// Relative to the root of the repository, with `/`.
     pub path: String,
-    /// The whole content.
-    pub content: String,
+    /// The whole content; `None` when the file shall not be there.
+    pub content: Option<String>,
 }
 
 /// A commit that was found in the branch.

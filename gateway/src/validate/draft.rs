@@ -67,7 +67,11 @@ impl<'a> Draft<'a> {
             return Validated::Unchanged;
         }
         let diff = self.texts.iter().map(|(path, text)| unified(path, snapshot.text(path), text)).collect();
-        let files = self.texts.into_iter().map(|(path, content)| FileChange { path, content }).collect();
+        let files = self
+            .texts
+            .into_iter()
+            .map(|(path, content)| FileChange { path, content: Some(content) })
+            .collect();
         Validated::Change(ValidatedChange { base: snapshot.commit().clone(), files, diff })
     }
 }
