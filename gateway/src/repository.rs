@@ -26,6 +26,7 @@ use tokio::sync::Mutex;
 pub use config::Config;
 pub use edit::EditError;
 pub use index::SourceFile;
+pub use kustomize::unlisted;
 pub use remote_error::{CommitError, RepositoryError, Retry};
 pub use snapshot::{Located, LookupError, OwnerLookupError, Snapshot};
 
