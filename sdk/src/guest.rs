@@ -128,6 +128,7 @@ fn to_host(patch: Patch) -> types::Patch {
                 manifest: manifest.to_string(),
                 beside: reference(beside),
             }),
+            Change::Delete => types::Change::Delete,
         },
     }
 }

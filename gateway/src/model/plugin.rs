@@ -66,4 +66,6 @@ pub struct Grants {
     pub fields: Vec<String>,
     /// Whether objects of these kinds and namespaces may be made, with whatever fields.
     pub create: bool,
+    /// Whether objects of these kinds and namespaces may be deleted, whatever their fields.
+    pub delete: bool,
 }

@@ -43,6 +43,7 @@ pub fn patched(manifest: &Value, change: &Change) -> Result<Value, EditError> {
             json_patch::patch(&mut after, &patch).map_err(|error| EditError::Patch(error.to_string()))?;
         }
         Change::Create { .. } => return Err(EditError::Patch("the object is there already".to_owned())),
+        Change::Delete {} => return Err(EditError::Patch("a deletion leaves no manifest".to_owned())),
     }
     Ok(after)
 }
