@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use draft::Draft;
+pub use grant::not_granted;
 pub use refusal::{Refusal, Refusals};
 pub use schema::Schemas;
 

@@ -169,7 +169,7 @@ impl Patch {
     /// use riposte_sdk::testing;
     ///
     /// /// Ends the isolation of what an alert is about
-    /// #[plugin(on = "falco.rule.output.v1")]
+    /// #[plugin(on = "falco.rule.output.v1", grants(kinds = ["networking.k8s.io/v1/NetworkPolicy"], delete))]
     /// fn release(alert: Falco, context: &Context) -> Answer {
     ///     let policies = context.find("NetworkPolicy", alert.namespace()?).into_iter();
     ///     let ours = policies.filter(|policy| policy.name.starts_with("isolate-"));

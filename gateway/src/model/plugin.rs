@@ -52,6 +52,21 @@ pub struct Description {
     pub summary: String,
     /// JSON Schema of its configuration, as JSON text.
     pub config_schema: String,
+    /// What it asks to be granted.
+    pub grants: RequestedGrants,
+}
+
+/// What a plugin asks to be granted; where, is the operator's to say. It grants nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct RequestedGrants {
+    /// Kinds, as `apps/v1/Deployment`.
+    pub kinds: Vec<String>,
+    /// Fields as JSON pointers, with `*` for one step.
+    pub fields: Vec<String>,
+    /// Whether it makes objects of these kinds.
+    pub create: bool,
+    /// Whether it deletes objects of these kinds.
+    pub delete: bool,
 }
 
 /// What a plugin may change. An empty list grants nothing.

@@ -440,6 +440,10 @@ fn a_plugin_deletes_an_object_once_and_may_only_say_so_before() {
     assert!(replayed.to_string().contains(r#"\n+++ /dev/null\n"#), "{replayed:#}");
     let plugin = observed.connect().get("/v1/plugins").json()["plugins"][0].clone();
     assert_eq!(plugin["grants"]["delete"], true);
+    assert_eq!(
+        plugin["requestedGrants"],
+        json!({ "kinds": [], "fields": [], "create": false, "delete": false })
+    );
     assert_eq!(fleet.log().len(), 1);
     drop(observed);
     assert_gone(&fleet, &mut start(&fleet, "enforce", &json!({})));
