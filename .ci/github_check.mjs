@@ -66,7 +66,12 @@ const broken = (change) => {
   change(copy.body);
   return copy;
 };
+const deletion = requests.find((request) => request.body?.variables?.input.fileChanges.deletions);
+assert(deletion, "no recorded request deletes a file");
+const pathless = structuredClone(deletion);
+delete pathless.body.variables.input.fileChanges.deletions[0].path;
 const wrong = [
+  pathless,
   broken((body) => (body.query = body.query.replace("commit { oid }", "commit { sha }"))),
   broken((body) => delete body.variables.input.expectedHeadOid),
   broken((body) => (body.variables.input.branch = "main")),

@@ -172,8 +172,7 @@ fn load(engine: &Engine, bystanders: usize) -> Outcome<Catalog> {
         let source = "bundled:scale-to-zero";
         // A machine that does something else for a while is no failure here.
         let limits = json!({ "guestTimeMs": 10_000, "invocationMs": 10_000 });
-        let entry =
-            json!({ "name": name, "source": source, "subscriptions": subscriptions, "config": config(), "limits": limits });
+        let entry = json!({ "name": name, "source": source, "subscriptions": subscriptions, "config": config(), "limits": limits });
         Ok(serde_json::from_value(entry)?)
     };
     let mut plugins = vec![entry("scale-to-zero".to_owned(), json!([]))?];

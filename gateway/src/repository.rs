@@ -26,6 +26,7 @@ use tokio::sync::Mutex;
 pub use config::Config;
 pub use edit::EditError;
 pub use index::SourceFile;
+pub use kustomize::unlisted;
 pub use remote_error::{CommitError, RepositoryError, Retry};
 pub use snapshot::{Located, LookupError, OwnerLookupError, Snapshot};
 
@@ -38,8 +39,8 @@ use github::GitHub;
 pub struct FileChange {
     /// Relative to the root of the repository, with `/`.
     pub path: String,
-    /// The whole content.
-    pub content: String,
+    /// The whole content; `None` when the file shall not be there.
+    pub content: Option<String>,
 }
 
 /// A commit that was found in the branch.

@@ -4,6 +4,7 @@
 //! All reasons against a proposal are collected and given at once. Nothing here writes.
 
 mod create;
+mod delete;
 mod draft;
 mod grant;
 mod refusal;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use draft::Draft;
+pub use grant::not_granted;
 pub use refusal::{Refusal, Refusals};
 pub use schema::Schemas;
 
@@ -119,6 +121,11 @@ pub fn validate(
     let mut refusals = Vec::new();
     for patch in &changes.patches {
         let drafted = match &patch.change {
+            Change::Delete {} => delete::delete(&mut draft, &rules, &patch.target),
+            _ if delete::deletes(changes, &patch.target) => {
+                let reason = "another patch of the proposal deletes it".to_owned();
+                Err(vec![Refusal::Delete { target: patch.target.clone(), reason }])
+            }
             Change::Create { manifest, beside } => {
                 create::create(&mut draft, &rules, &patch.target, manifest, beside)
             }
@@ -134,7 +141,8 @@ pub fn validate(
 
 /// Changes an object that is there.
 fn change(draft: &mut Draft<'_>, rules: &Rules<'_>, patch: &Patch) -> Result<(), Vec<Refusal>> {
-    let located = allowed(patch, rules, draft.snapshot())?;
+    let mut located = allowed(patch, rules, draft.snapshot())?;
+    located.document = draft.document(&located);
     let before = draft.manifest(&patch.target).unwrap_or(&located.manifest);
     let (after, text) = apply(patch, &located, before, draft.text(&located.path), rules)?;
     draft.put(&located.path, text)?;
@@ -146,7 +154,9 @@ fn change(draft: &mut Draft<'_>, rules: &Rules<'_>, patch: &Patch) -> Result<(),
 fn check_object(rules: &Rules<'_>, target: &ObjectRef) -> Vec<Refusal> {
     let mut reasons = grant::check_object(rules.grants, target);
     let protected = &rules.guardrails.protected_namespaces;
-    if target.namespace.as_ref().is_some_and(|namespace| protected.contains(namespace)) {
+    // What happens to a namespace happens to all that is in it.
+    let namespace = if target.kind == "Namespace" { Some(&target.name) } else { target.namespace.as_ref() };
+    if namespace.is_some_and(|namespace| protected.contains(namespace)) {
         let by = "its namespace is protected by the configuration".to_owned();
         reasons.push(Refusal::Protected { target: target.clone(), by });
     }
@@ -159,10 +169,7 @@ fn allowed(patch: &Patch, rules: &Rules<'_>, snapshot: &Snapshot) -> Result<Loca
     let mut reasons = check_object(rules, target);
     match snapshot.locate(target) {
         Ok(located) => {
-            if located.manifest.pointer(PROTECT).is_some_and(|value| value == "true" || value == true) {
-                let by = "its manifest has riposte.dev/protect".to_owned();
-                reasons.push(Refusal::Protected { target: target.clone(), by });
-            }
+            reasons.extend(protects_itself(target, &located.manifest));
             if reasons.is_empty() { Ok(located) } else { Err(reasons) }
         }
         Err(error) => {
@@ -170,6 +177,13 @@ fn allowed(patch: &Patch, rules: &Rules<'_>, snapshot: &Snapshot) -> Result<Loca
             Err(reasons)
         }
     }
+}
+
+/// What a manifest says against any change of it.
+fn protects_itself(target: &ObjectRef, manifest: &Value) -> Option<Refusal> {
+    let protects = manifest.pointer(PROTECT).is_some_and(|value| value == "true" || value == true);
+    let by = "its manifest has riposte.dev/protect";
+    protects.then(|| Refusal::Protected { target: target.clone(), by: by.to_owned() })
 }
 
 /// The manifest and the file's text after the patch.

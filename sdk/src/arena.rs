@@ -12,6 +12,7 @@ use std::ptr::copy_nonoverlapping;
 
 /// With a small stack and the constants of a plugin it makes two pages of memory, which is cleared for each
 /// event; an alert needs about half of it.
+#[cfg(target_os = "unknown")]
 const BYTES: usize = 40 << 10;
 
 #[cfg(target_os = "unknown")]

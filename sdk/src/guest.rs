@@ -21,9 +21,19 @@ pub fn describe<P: Plugin>() -> types::Description {
         name: P::NAME.to_owned(),
         version: P::VERSION.to_owned(),
         summary: P::SUMMARY.to_owned(),
-        event_types: P::EVENT_TYPES.iter().map(|name| (*name).to_owned()).collect(),
+        event_types: owned(P::EVENT_TYPES),
         config_schema: run::schema::<P>().to_string(),
+        grants: types::RequestedGrants {
+            kinds: owned(P::GRANTS.kinds),
+            fields: owned(P::GRANTS.fields),
+            create: P::GRANTS.create,
+            delete: P::GRANTS.delete,
+        },
     }
+}
+
+fn owned(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
 }
 
 /// Whether the configuration fits.
@@ -128,6 +138,7 @@ fn to_host(patch: Patch) -> types::Patch {
                 manifest: manifest.to_string(),
                 beside: reference(beside),
             }),
+            Change::Delete => types::Change::Delete,
         },
     }
 }

@@ -16,7 +16,10 @@
 //! }
 //!
 //! /// Labels the pods of the workload that an urgent alert is about
-//! #[plugin(on = "falco.rule.output.v1")]
+//! #[plugin(
+//!     on = "falco.rule.output.v1",
+//!     grants(kinds = ["apps/v1/Deployment"], fields = ["/spec/template/metadata/labels/quarantine"]),
+//! )]
 //! fn quarantine(alert: Falco, config: &Config, context: &Context) -> Answer {
 //!     let (rule, priority) = (alert.rule()?, alert.priority()?);
 //!     if priority < config.at_least {
@@ -33,6 +36,7 @@
 //! | to | there is |
 //! |---|---|
 //! | make a function a plugin | [`#[plugin]`](macro@plugin) |
+//! | say what it has to be granted | [`Grants`] |
 //! | read an alert, or any other event | [`Falco`], [`Event`], [`At`], [`FromEvent`] |
 //! | be configured | [`Plugin::Config`] |
 //! | ask for manifests and owners | [`Context`] |
@@ -41,11 +45,12 @@
 //! | test | [`testing`] |
 
 mod answer;
-#[cfg(any(all(target_arch = "wasm32", feature = "arena"), test))]
+#[cfg(any(all(target_arch = "wasm32", target_os = "unknown", feature = "arena"), test))]
 mod arena;
 mod context;
 mod event;
 mod falco;
+mod grants;
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub mod guest;
@@ -65,6 +70,7 @@ pub use answer::{Answer, Missing, Stop};
 pub use context::{Context, NoOwner};
 pub use event::{Event, FromEvent, Payload};
 pub use falco::Falco;
+pub use grants::Grants;
 pub use object::ObjectRef;
 pub use patch::{Change, Operation, Patch};
 pub use plugin::{NoConfig, Plugin};
@@ -86,6 +92,7 @@ pub use schemars;
 /// | `summary = "…"` | what it does, in a sentence; without it the first paragraph of the documentation |
 /// | `name = "…"` | its name; without it the crate's |
 /// | `validate = path` | a `fn(&Config) -> Result<(), String>` that checks what the type cannot say |
+/// | `grants(kinds = […], fields = […], create, delete)` | what it asks to be granted, see [`Grants`]; each part may be left out |
 ///
 /// The version is the crate's. The plugin is a type with the name of the function, for [`testing`].
 /// A crate has one plugin.

@@ -30,6 +30,7 @@ use crate::pointer::segments;
 ///     Patch::annotate_pods(&web, "riposte.dev/why", "a shell"),
 ///     Patch::merge(&web, json!({ "spec": { "strategy": { "type": "Recreate" } } })),
 ///     Patch::json(&web, [Operation::test(image, "nginx:1.28"), Operation::replace(image, "nginx:1.29")]),
+///     Patch::delete(&web),
 /// ];
 /// assert_eq!(patches[0].to_string(), r#"merge Deployment default/web {"spec":{"replicas":0}}"#);
 /// ```
@@ -42,7 +43,7 @@ pub struct Patch {
     pub change: Change,
 }
 
-/// Two patch languages, and a new object.
+/// Two patch languages, a new object, and the end of one.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// RFC 6902, JSON Patch.
@@ -56,6 +57,8 @@ pub enum Change {
         /// The object whose folder, and kustomization, it shares.
         beside: ObjectRef,
     },
+    /// The object goes.
+    Delete,
 }
 
 impl Patch {
@@ -155,6 +158,34 @@ impl Patch {
         Self { target, change: Change::Create { manifest, beside: beside.clone() } }
     }
 
+    /// Deletes an object: its document goes from its file. A file without another document goes
+    /// too, and is no longer listed in a kustomization.
+    ///
+    /// An object that is not there is gone already, and nothing happens. No other patch of the
+    /// proposal may be of the object.
+    ///
+    /// ```
+    /// use riposte_sdk::prelude::*;
+    /// use riposte_sdk::testing;
+    ///
+    /// /// Ends the isolation of what an alert is about
+    /// #[plugin(on = "falco.rule.output.v1", grants(kinds = ["networking.k8s.io/v1/NetworkPolicy"], delete))]
+    /// fn release(alert: Falco, context: &Context) -> Answer {
+    ///     let policies = context.find("NetworkPolicy", alert.namespace()?).into_iter();
+    ///     let ours = policies.filter(|policy| policy.name.starts_with("isolate-"));
+    ///     propose("End the isolation").because(alert.rule()?).with_all(ours.map(|policy| Patch::delete(&policy)))
+    /// }
+    ///
+    /// let policy = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy,
+    ///                metadata: {name: isolate-web, namespace: default}}";
+    /// let alert = r#"{"rule": "All clear", "output_fields": {"k8s.ns.name": "default"}}"#;
+    /// let decided = testing::plugin::<release>().desired_state(policy).handle(testing::falco(alert));
+    /// assert!(decided.to_string().ends_with("- delete NetworkPolicy default/isolate-web"));
+    /// ```
+    pub fn delete(target: &ObjectRef) -> Self {
+        Self { target: target.clone(), change: Change::Delete }
+    }
+
     /// A merge patch that sets one value.
     fn merged(target: &ObjectRef, path: &[String], value: Value) -> Self {
         let around = |value, name: &String| json!({ (name.as_str()): value });
@@ -213,6 +244,7 @@ impl fmt::Display for Patch {
             Change::Create { manifest, beside } => {
                 write!(f, "create {} beside {beside} {manifest}", self.target)
             }
+            Change::Delete => write!(f, "delete {}", self.target),
         }
     }
 }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Answer, Context, Event};
+use crate::{Answer, Context, Event, Grants};
 
 /// What a plugin is.
 ///
@@ -40,6 +40,8 @@ pub trait Plugin {
     const SUMMARY: &'static str;
     /// The CloudEvents types it is for, where the operator configures no subscription.
     const EVENT_TYPES: &'static [&'static str];
+    /// What it asks to be granted; nothing, unless it says so.
+    const GRANTS: Grants = Grants::NONE;
     /// Its configuration: any type with `#[derive(Deserialize, JsonSchema)]`.
     ///
     /// The JSON Schema that the gateway checks it by has what the type and its attributes say:

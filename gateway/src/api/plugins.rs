@@ -59,6 +59,9 @@ pub(super) struct PluginView {
     /// What it may change.
     #[schema(value_type = Object)]
     grants: serde_json::Value,
+    /// What it asks to be granted.
+    #[schema(value_type = Object)]
+    requested_grants: serde_json::Value,
 }
 
 impl PluginView {
@@ -78,6 +81,7 @@ impl PluginView {
             config_digest: plugin.identity().config_digest.clone(),
             config: plugin.config().clone(),
             grants: serde_json::to_value(plugin.grants()).unwrap_or_default(),
+            requested_grants: serde_json::to_value(&plugin.description().grants).unwrap_or_default(),
         }
     }
 }

@@ -8,11 +8,13 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::CommandError;
+use super::events::inert;
 use crate::commit::Notifier;
 use crate::config::Config;
 use crate::gateway::{compiler, load_plugins};
 use crate::pipeline::chain;
 use crate::repository::Repository;
+use crate::validate::not_granted;
 
 /// Find what is wrong with a configuration before a deployment does.
 #[derive(Debug, Args)]
@@ -92,6 +94,14 @@ impl Check {
                         "plugin",
                         Ok(format!("{} ({mode}) {}", identity.name, identity.digest)),
                     )?;
+                    let missing = not_granted(&plugin.description().grants, plugin.grants());
+                    if !missing.is_empty() {
+                        let (name, missing) = (&identity.name, inert(&missing.join(", ")));
+                        writeln!(
+                            findings.out,
+                            "note   plugin: {name} asks for grants that it does not have: {missing}"
+                        )?;
+                    }
                 }
             }
             Err(error) => findings.note("plugins", Err(chain(&error)))?,

@@ -11,6 +11,7 @@ use super::bare::Bare;
 use super::component::{CONTRACT, component, digest};
 use super::engine::{Engine, MEMORY_BYTES_CEILING};
 use super::failure::Failure;
+use super::inspection::requested;
 use super::sandbox::{Dispatched, Sandbox, Trial};
 use super::subscription::Filter;
 use crate::model::event::Event;
@@ -244,6 +245,7 @@ impl Plugin {
                 version: said.version,
                 summary: said.summary,
                 config_schema: said.config_schema,
+                grants: requested(said.grants),
             },
             mode: config.mode,
             subscriptions,

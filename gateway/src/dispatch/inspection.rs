@@ -2,11 +2,12 @@
 
 use wasmtime::component::types::ComponentItem;
 
+use super::bindings::riposte::plugin::types as guest;
 use super::catalog::{Limits, LoadError};
 use super::component::{CONTRACT, component, digest, is_core_module};
 use super::engine::Engine;
 use super::sandbox::Sandbox;
-use crate::model::plugin::Import;
+use crate::model::plugin::{Import, RequestedGrants};
 
 /// A plugin's file, looked into.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,14 @@ pub struct Inspection {
     pub event_types: Vec<String>,
     /// JSON Schema of its configuration, as JSON text.
     pub config_schema: String,
+    /// What it asks to be granted.
+    pub grants: RequestedGrants,
+}
+
+/// What a plugin asks to be granted, as it says.
+pub(super) fn requested(grants: guest::RequestedGrants) -> RequestedGrants {
+    let guest::RequestedGrants { kinds, fields, create, delete } = grants;
+    RequestedGrants { kinds, fields, create, delete }
 }
 
 /// Looks into a plugin's file; `name` stands for it in errors.
@@ -58,5 +67,6 @@ pub fn inspect(engine: &Engine, name: &str, bytes: &[u8], limits: &Limits) -> Re
         summary: said.summary,
         event_types: said.event_types,
         config_schema: said.config_schema,
+        grants: requested(said.grants),
     })
 }

@@ -251,24 +251,33 @@ fn read(decision: guest::Decision, limits: &Limits) -> Result<Decision, Failure>
     let mut bytes = proposal.title.len() + proposal.reason.len();
     let mut patches = Vec::with_capacity(proposal.patches.len());
     for patch in proposal.patches {
-        let (guest::Change::JsonPatch(text)
-        | guest::Change::MergePatch(text)
-        | guest::Change::Create(guest::Creation { manifest: text, .. })) = &patch.change;
-        bytes += text.len();
+        bytes += match &patch.change {
+            guest::Change::JsonPatch(text) | guest::Change::MergePatch(text) => text.len(),
+            guest::Change::Create(creation) => creation.manifest.len(),
+            guest::Change::Delete => 0,
+        };
         if bytes > limits.decision_bytes_max {
             return bad(format!("a decision is larger than {} bytes", limits.decision_bytes_max));
         }
-        let value: serde_json::Value = serde_json::from_str(text)
-            .map_err(|error| Failure::BadOutput(format!("a patch is no JSON: {error}")))?;
-        let change = match patch.change {
-            guest::Change::JsonPatch(_) if value.is_array() => Change::JsonPatch(value),
-            guest::Change::MergePatch(_) if value.is_object() => Change::MergePatch(value),
-            guest::Change::Create(creation) if value.is_object() => {
-                Change::Create { manifest: value, beside: from_guest(creation.beside) }
-            }
-            _ => return bad("a JSON Patch is an array, a merge patch and a manifest are objects".to_owned()),
-        };
+        let change = read_change(patch.change).map_err(Failure::BadOutput)?;
         patches.push(Patch { target: from_guest(patch.target), change });
     }
     Ok(Decision::Propose(Changes { patches, title: proposal.title, reason: proposal.reason }))
+}
+
+fn read_change(change: guest::Change) -> Result<Change, String> {
+    let json = |text: &str, fits: fn(&serde_json::Value) -> bool| {
+        let value = serde_json::from_str(text).map_err(|error| format!("a patch is no JSON: {error}"))?;
+        let wrong = "a JSON Patch is an array, a merge patch and a manifest are objects";
+        if fits(&value) { Ok(value) } else { Err(wrong.to_owned()) }
+    };
+    Ok(match change {
+        guest::Change::JsonPatch(text) => Change::JsonPatch(json(&text, serde_json::Value::is_array)?),
+        guest::Change::MergePatch(text) => Change::MergePatch(json(&text, serde_json::Value::is_object)?),
+        guest::Change::Create(guest::Creation { manifest, beside }) => {
+            let manifest = json(&manifest, serde_json::Value::is_object)?;
+            Change::Create { manifest, beside: from_guest(beside) }
+        }
+        guest::Change::Delete => Change::Delete {},
+    })
 }

@@ -39,7 +39,7 @@ pub struct Patch {
     pub change: Change,
 }
 
-/// The changes of the contract: two patch languages, and a new object.
+/// The changes of the contract: two patch languages, a new object, and the end of one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Change {
@@ -54,4 +54,6 @@ pub enum Change {
         /// The object whose folder, and kustomization, the new one shares.
         beside: ObjectRef,
     },
+    /// The object goes, and its file if nothing else is in it.
+    Delete {},
 }

@@ -52,6 +52,21 @@ pub struct Description {
     pub summary: String,
     /// JSON Schema of its configuration, as JSON text.
     pub config_schema: String,
+    /// What it asks to be granted.
+    pub grants: RequestedGrants,
+}
+
+/// What a plugin asks to be granted; where, is the operator's to say. It grants nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct RequestedGrants {
+    /// Kinds, as `apps/v1/Deployment`.
+    pub kinds: Vec<String>,
+    /// Fields as JSON pointers, with `*` for one step.
+    pub fields: Vec<String>,
+    /// Whether it makes objects of these kinds.
+    pub create: bool,
+    /// Whether it deletes objects of these kinds.
+    pub delete: bool,
 }
 
 /// What a plugin can call of the gateway.
@@ -90,6 +105,8 @@ pub struct Grants {
     pub fields: Vec<String>,
     /// Whether objects of these kinds and namespaces may be made, with whatever fields.
     pub create: bool,
+    /// Whether objects of these kinds and namespaces may be deleted, whatever their fields.
+    pub delete: bool,
     /// What it may import; a plugin that imports something else is not loaded. All, unless told.
     pub imports: Vec<Import>,
 }
@@ -101,6 +118,7 @@ impl Default for Grants {
             namespaces: Vec::new(),
             fields: Vec::new(),
             create: false,
+            delete: false,
             imports: Import::ALL.to_vec(),
         }
     }

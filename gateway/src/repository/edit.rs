@@ -43,6 +43,7 @@ pub fn patched(manifest: &Value, change: &Change) -> Result<Value, EditError> {
             json_patch::patch(&mut after, &patch).map_err(|error| EditError::Patch(error.to_string()))?;
         }
         Change::Create { .. } => return Err(EditError::Patch("the object is there already".to_owned())),
+        Change::Delete {} => return Err(EditError::Patch("a deletion leaves no manifest".to_owned())),
     }
     Ok(after)
 }
@@ -89,6 +90,62 @@ pub fn edit(text: &str, document: usize, after: &Value) -> Result<String, EditEr
     if documents(&written).as_ref() == Ok(&expected) { Ok(written) } else { Err(EditError::NotFaithful) }
 }
 
+/// The text without one document of a stream; `None` when nothing else is in it.
+///
+/// The document goes from its `---` line to the next one, with the comments between them. Comments
+/// above the first `---` line are the file's and stay. A file that begins without such a line does so
+/// afterwards too.
+///
+/// # Errors
+/// When the documents cannot be told apart with certainty.
+pub fn without(text: &str, document: usize) -> Result<Option<String>, EditError> {
+    let mut left = read(text)?;
+    if document >= left.len() {
+        return Err(EditError::Unreadable("the document is gone".to_owned()));
+    }
+    left.remove(document);
+    if left.iter().all(Value::is_null) {
+        return Ok(None);
+    }
+    let mut parts = parts(text);
+    let unmarked = !is_blank(parts[0]);
+    let index = if unmarked { document } else { document + 1 };
+    if index < parts.len() {
+        parts.remove(index);
+    }
+    if unmarked && index == 0 {
+        let (marker, rest) = parts[0].split_once('\n').unwrap_or((parts[0], ""));
+        if marker.trim_end() == "---" {
+            parts[0] = rest;
+        }
+    }
+    let rest = parts.concat();
+    if documents(&rest).as_ref() == Ok(&left) { Ok(Some(rest)) } else { Err(EditError::NotFaithful) }
+}
+
+/// A stream in parts: what is above the first `---` line, then from each such line to the next.
+fn parts(text: &str) -> Vec<&str> {
+    let (mut parts, mut begin, mut at) = (Vec::new(), 0, 0);
+    for line in text.split_inclusive('\n') {
+        if line
+            .strip_prefix("---")
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
+        {
+            parts.push(&text[begin..at]);
+            begin = at;
+        }
+        at += line.len();
+    }
+    parts.push(&text[begin..]);
+    parts
+}
+
+/// Whether it has comments and directives alone.
+fn is_blank(part: &str) -> bool {
+    let said = part.lines().map(|line| line.trim_start_matches('\u{feff}').trim_start());
+    said.into_iter().all(|line| line.is_empty() || line.starts_with(['#', '%']))
+}
+
 fn write(text: &str, document: usize, before: &Value, after: &Value) -> Result<String, EditError> {
     let parsed = YamlFile::from_str(text).map_err(|error| EditError::Unreadable(error.to_string()))?;
     let part = parsed.documents().nth(document);
@@ -116,7 +173,7 @@ fn write_mapping(
                 let child = mapping.get_mapping(key.as_str()).ok_or_else(|| inner(key))?;
                 write_mapping(&child, old, new)?;
             }
-            (Some(Value::Array(old)), Value::Array(new)) if !old.is_empty() => {
+            (Some(Value::Array(old)), Value::Array(new)) if !old.is_empty() && !new.is_empty() => {
                 let child = mapping.get_sequence(key.as_str()).ok_or_else(|| inner(key))?;
                 write_sequence(&child, old, new)?;
             }

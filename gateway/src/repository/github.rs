@@ -103,18 +103,13 @@ impl GitHub {
         message: &str,
     ) -> Result<CommitSha, CommitError> {
         let (headline, body) = message.split_once('\n').unwrap_or((message, ""));
-        let additions: Vec<Value> = files
-            .iter()
-            .map(|file| json!({ "path": file.path, "contents": STANDARD.encode(&file.content) }))
-            .collect();
-        // An empty `deletions` is left out: GitHub answers a null there with an opaque error.
         let request = json!({
             "query": MUTATION,
             "variables": { "input": {
                 "branch": { "repositoryNameWithOwner": self.repository, "branchName": self.branch },
                 "expectedHeadOid": base.as_str(),
                 "message": { "headline": headline, "body": body.trim_matches('\n') },
-                "fileChanges": { "additions": additions },
+                "fileChanges": file_changes(files),
             } },
         });
         match self.call(Method::POST, &self.graphql_url, Some(&request)).await {
@@ -267,6 +262,24 @@ impl GitHub {
             _ => RepositoryError::Unexpected { remote, reason },
         })
     }
+}
+
+/// Files as `FileChanges`. A list without entries is left out: GitHub answers a null there with an
+/// opaque error.
+fn file_changes(files: &[FileChange]) -> Value {
+    let mut changes = serde_json::Map::new();
+    for file in files {
+        let (list, entry) = match &file.content {
+            Some(content) => {
+                ("additions", json!({ "path": file.path, "contents": STANDARD.encode(content) }))
+            }
+            None => ("deletions", json!({ "path": file.path })),
+        };
+        if let Some(list) = changes.entry(list).or_insert_with(|| json!([])).as_array_mut() {
+            list.push(entry);
+        }
+    }
+    changes.into()
 }
 
 /// How long GitHub wants us to wait. Its own `date` is the clock that `x-ratelimit-reset` is read by.

@@ -88,3 +88,15 @@ pub(super) fn effective_namespace(entry: &Entry, replaced: Option<&str>) -> Opti
     }
     Some(replaced.or(entry.namespace.as_deref()).unwrap_or("default").to_owned())
 }
+
+/// Whether a text has both words whole, as a manifest of such an object has.
+pub(super) fn speaks_of(text: &str, kind: &str, name: &str) -> bool {
+    let of_a_word = |character: char| character.is_ascii_alphanumeric() || "-._".contains(character);
+    let has = |word: &str| {
+        !word.is_empty()
+            && text.match_indices(word).any(|(at, _)| {
+                !text[..at].ends_with(of_a_word) && !text[at + word.len()..].starts_with(of_a_word)
+            })
+    };
+    has(kind) && has(name)
+}

@@ -9,13 +9,21 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::index::{File, SourceFile};
+use super::edit::{EditError, edit, read};
+use super::index::{File, SourceFile, speaks_of};
+use crate::model::manifest::ObjectRef;
 
 /// The most kustomizations that may stand above a file.
 const INCLUDERS_MAX: usize = 100;
 
 /// The names that kustomize reads.
 const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+
+/// The keys under which a kustomization includes files and folders.
+const INCLUDES: [&str; 3] = ["resources", "bases", "components"];
+
+/// One of these has to be there for each name under `replicas`.
+const SCALED: [&str; 4] = ["Deployment", "StatefulSet", "ReplicaSet", "ReplicationController"];
 
 /// What a kustomization does to the objects it includes.
 #[derive(Debug, Default)]
@@ -24,6 +32,10 @@ struct Kustomization {
     namespace: Option<String>,
     /// Paths of files and folders, from the root of the repository.
     includes: BTreeSet<String>,
+    /// Every other text in it: of patches, generators, replacements.
+    others: Vec<String>,
+    /// The kinds and names of objects that have to be there.
+    needs: Vec<(String, String)>,
 }
 
 /// The kustomizations of one commit, by their folders.
@@ -62,11 +74,7 @@ impl Kustomizations {
     /// # Errors
     /// Why the objects of the file are not to be changed.
     pub(super) fn namespace_of(&self, path: &str) -> Result<Option<&str>, String> {
-        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-        if let Some(own) = self.by_folder.get(folder)
-            && !is_kustomization(name)
-            && !own.includes.contains(path)
-        {
+        if self.leaves_out(path) {
             return Err("the kustomization of its folder does not list it under resources".to_owned());
         }
         let namespaces = self.namespaces(path)?;
@@ -80,18 +88,91 @@ impl Kustomizations {
         }
     }
 
+    /// Whether the kustomization of a file's own folder does not list it.
+    pub(super) fn leaves_out(&self, path: &str) -> bool {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let own = self.by_folder.get(folder).filter(|_| !is_kustomization(name));
+        own.is_some_and(|own| !own.includes.contains(path))
+    }
+
     /// The kustomization that lists a file, and its folder; `None` if none does.
     ///
     /// # Errors
     /// When several do: a new file beside this one would have to be listed in all of them.
     pub(super) fn lister_of(&self, path: &str) -> Result<Option<(&str, &str)>, String> {
-        match self.includers.get(path).map(Vec::as_slice) {
-            None | Some([]) => Ok(None),
-            Some([folder]) => {
-                Ok(self.by_folder.get(folder).map(|found| (found.path.as_str(), folder.as_str())))
-            }
-            Some(several) => Err(format!("{} kustomizations list {path}", several.len())),
+        match self.listers_of(path)[..] {
+            [] => Ok(None),
+            [lister] => Ok(Some(lister)),
+            ref several => Err(format!("{} kustomizations list {path}", several.len())),
         }
+    }
+
+    /// The kustomizations that list a file, each with its folder.
+    pub(super) fn listers_of(&self, path: &str) -> Vec<(&str, &str)> {
+        let folders = self.includers.get(path).map(Vec::as_slice).unwrap_or_default();
+        let listers = folders.iter().filter_map(|folder| Some((self.by_folder.get(folder)?, folder)));
+        listers.map(|(found, folder)| (found.path.as_str(), folder.as_str())).collect()
+    }
+
+    /// Whether what is built from a file can still be built without one of its objects.
+    ///
+    /// A patch without its object fails the build, and with it everything that is applied together.
+    ///
+    /// # Errors
+    /// Which kustomization needs the object.
+    pub(super) fn can_lose_object<'a>(
+        &self,
+        target: &ObjectRef,
+        path: &str,
+        text_of: impl Fn(&str) -> Option<&'a str>,
+    ) -> Result<(), String> {
+        let speaks = |text: &str| speaks_of(text, &target.kind, &target.name);
+        for folder in self.above(path) {
+            let Some(above) = self.by_folder.get(folder) else { continue };
+            let needs = above.needs.iter().any(|(kind, name)| *kind == target.kind && *name == target.name);
+            let patches = |text: &String| {
+                let file = joined(folder, text).filter(|file| file != path);
+                speaks(text) || file.and_then(|file| text_of(&file)).is_some_and(speaks)
+            };
+            if needs || above.others.iter().any(patches) {
+                return Err(format!(
+                    "{} needs it, to change it or to copy from it: take that out first",
+                    above.path
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether no kustomization names a file elsewhere than under what it includes.
+    ///
+    /// # Errors
+    /// Which one does.
+    pub(super) fn can_lose_file(&self, path: &str) -> Result<(), String> {
+        let named = |folder: &str, text: &str| joined(folder, text).is_some_and(|named| named == path);
+        let names = |(folder, found): &(&String, &Kustomization)| {
+            let mut others = found.others.iter();
+            others.any(|text| {
+                named(folder, text) || text.split_once('=').is_some_and(|(_, file)| named(folder, file))
+            })
+        };
+        match self.by_folder.iter().find(names) {
+            Some((_, found)) => Err(format!("{} names its file {path}, and not as a resource", found.path)),
+            None => Ok(()),
+        }
+    }
+
+    /// The folders of the kustomizations that include a file, near and far.
+    fn above(&self, path: &str) -> BTreeSet<&str> {
+        let (mut found, mut open) = (BTreeSet::new(), vec![path]);
+        while let Some(included) = open.pop() {
+            for folder in self.includers.get(included).into_iter().flatten() {
+                if found.insert(folder.as_str()) {
+                    open.push(folder);
+                }
+            }
+        }
+        found
     }
 
     /// Kustomize works from the inside out: the outermost namespace replaces the others.
@@ -125,13 +206,55 @@ impl Kustomization {
             let items = manifest.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
             items.iter().filter_map(Value::as_str)
         };
-        let included = texts("resources").chain(texts("bases")).chain(texts("components"));
-        Self {
+        let included = INCLUDES.into_iter().flat_map(texts);
+        let mut found = Self {
             path: path.to_owned(),
             namespace: manifest.get("namespace").and_then(Value::as_str).map(str::to_owned),
             includes: included.filter_map(|path| joined(folder, path)).collect(),
+            ..Self::default()
+        };
+        let rest = manifest.as_object().into_iter().flatten();
+        for (key, value) in rest.filter(|(key, _)| !INCLUDES.contains(&key.as_str())) {
+            // The target of a patch selects: it may match nothing.
+            found.add(value, key != "patches");
+        }
+        let scaled = manifest.get("replicas").and_then(Value::as_array).into_iter().flatten();
+        for name in scaled.filter_map(|entry| entry.get("name")?.as_str()) {
+            found.needs.extend(SCALED.map(|kind| (kind.to_owned(), name.to_owned())));
+        }
+        found
+    }
+
+    fn add(&mut self, value: &Value, needs: bool) {
+        match value {
+            Value::String(text) => self.others.push(text.clone()),
+            Value::Array(items) => items.iter().for_each(|item| self.add(item, needs)),
+            Value::Object(object) => {
+                let text = |key: &str| object.get(key).and_then(Value::as_str).map(str::to_owned);
+                if let (true, Some(kind), Some(name)) = (needs, text("kind"), text("name")) {
+                    self.needs.push((kind, name));
+                }
+                object.values().for_each(|value| self.add(value, needs));
+            }
+            _ => {}
         }
     }
+}
+
+/// The text of the kustomization of a folder without a file that it includes.
+///
+/// # Errors
+/// When the text cannot be edited so.
+pub fn unlisted(text: &str, folder: &str, path: &str) -> Result<String, EditError> {
+    let mut manifest = read(text)?.into_iter().next().unwrap_or_default();
+    for key in INCLUDES {
+        if let Some(listed) = manifest.get_mut(key).and_then(Value::as_array_mut) {
+            let is_it =
+                |item: &Value| item.as_str().and_then(|item| joined(folder, item)).as_deref() == Some(path);
+            listed.retain(|item| !is_it(item));
+        }
+    }
+    edit(text, 0, &manifest)
 }
 
 /// A path as seen from a folder; `None` for what is not in the repository.

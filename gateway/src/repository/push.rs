@@ -40,7 +40,7 @@ struct Report {
 /// The tree of `base` with these files, checked against limits and against changing nothing.
 pub(super) fn check(clone: &GitClone, base: &CommitSha, files: &[FileChange]) -> Result<(), CommitError> {
     let max = clone.remote.limits.commit_bytes_max;
-    let bytes = files.iter().map(|file| file.content.len()).sum::<usize>();
+    let bytes = files.iter().filter_map(|file| file.content.as_ref()).map(String::len).sum::<usize>();
     if bytes > max {
         return Err(CommitError::TooLarge { bytes, max });
     }
@@ -231,11 +231,19 @@ fn tree_with(
             }
             Ok(entry) if entry.filemode() == i32::from(FileMode::BlobExecutable) => FileMode::BlobExecutable,
             Ok(_) => FileMode::Blob,
-            Err(error) if error.code() == ErrorCode::NotFound => FileMode::Blob,
-            Err(error) => return Err(of_clone(error).into()),
+            Err(error) if error.code() != ErrorCode::NotFound => return Err(of_clone(error).into()),
+            Err(_) if file.content.is_none() => return Err(bad("there is no such file")),
+            Err(_) => FileMode::Blob,
         };
-        let blob = repository.blob(file.content.as_bytes()).map_err(of_clone)?;
-        update.upsert(file.path.as_str(), blob, mode);
+        match &file.content {
+            Some(content) => {
+                let blob = repository.blob(content.as_bytes()).map_err(of_clone)?;
+                update.upsert(file.path.as_str(), blob, mode);
+            }
+            None => {
+                update.remove(file.path.as_str());
+            }
+        }
     }
     Ok(update.create_updated(repository, &tree).map_err(of_clone)?)
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::index::{self, Entry, SourceFile};
-use super::kustomize::Kustomizations;
+use super::kustomize::{Kustomizations, is_kustomization};
 use super::owner;
 use super::yaml::documents;
 use crate::model::manifest::{CommitSha, ObjectRef};
@@ -195,6 +195,51 @@ impl Snapshot {
         self.kustomizations.lister_of(path)
     }
 
+    /// The kustomizations that list a file, each with its folder.
+    #[must_use]
+    pub fn listers_of(&self, path: &str) -> Vec<(&str, &str)> {
+        self.kustomizations.listers_of(path)
+    }
+
+    /// Whether all kustomizations can still be built without an object of a file.
+    ///
+    /// # Errors
+    /// Which one needs it, for people.
+    pub fn can_lose_object(&self, target: &ObjectRef, path: &str) -> Result<(), String> {
+        if is_kustomization(file_name(path)) {
+            return Err(format!("{path} is a kustomization, and other files hang on it"));
+        }
+        self.kustomizations.can_lose_object(target, path, |path| self.text(path))
+    }
+
+    /// The same without the whole file, once those that list it do so no more.
+    ///
+    /// # Errors
+    /// Which one needs it, for people.
+    pub fn can_lose_file(&self, path: &str) -> Result<(), String> {
+        self.kustomizations.can_lose_file(path)?;
+        let may_list = |(left_out, _): &&(String, String)| {
+            is_kustomization(file_name(left_out))
+                && self.text(left_out).is_some_and(|text| text.contains(file_name(path)))
+        };
+        match self.skipped.iter().find(may_list) {
+            Some((left_out, reason)) => {
+                Err(format!("{left_out} may list its file {path}, and is left out: {reason}"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A file that is left out and may have an object all the same, with why it is left out.
+    #[must_use]
+    pub fn may_have(&self, target: &ObjectRef) -> Option<(&str, &str)> {
+        let may = |(path, _): &&(String, String)| {
+            let text = self.text(path).unwrap_or_default();
+            !self.kustomizations.leaves_out(path) && index::speaks_of(text, &target.kind, &target.name)
+        };
+        self.skipped.iter().find(may).map(|(path, reason)| (path.as_str(), reason.as_str()))
+    }
+
     /// The text of a file.
     #[must_use]
     pub fn text(&self, path: &str) -> Option<&str> {
@@ -222,4 +267,8 @@ impl Snapshot {
     pub fn objects(&self) -> usize {
         self.objects.values().map(Vec::len).sum()
     }
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit_once('/').map_or(path, |(_, name)| name)
 }

@@ -1,14 +1,13 @@
-//! What an operator has granted a plugin: kinds, namespaces, fields.
+//! What an operator has granted a plugin: kinds, namespaces, fields. And what a plugin asks for beyond that.
 
 use super::Refusal;
 use crate::model::manifest::ObjectRef;
-use crate::model::plugin::Grants;
+use crate::model::plugin::{Grants, RequestedGrants};
 
 /// Whether the object may be changed at all.
 pub(super) fn check_object(grants: &Grants, target: &ObjectRef) -> Vec<Refusal> {
     let mut reasons = Vec::new();
-    let whole = format!("{}/{}", target.api_version, target.kind);
-    if !grants.kinds.iter().any(|kind| *kind == whole || *kind == target.kind) {
+    if !has_kind(grants, &format!("{}/{}", target.api_version, target.kind)) {
         reasons.push(Refusal::Kind { target: target.clone() });
     }
     // An object without a namespace belongs to all of them.
@@ -17,6 +16,26 @@ pub(super) fn check_object(grants: &Grants, target: &ObjectRef) -> Vec<Refusal> 
         reasons.push(Refusal::Namespace { target: target.clone() });
     }
     reasons
+}
+
+/// What a plugin asks for and is not granted, each as a text; namespaces are not asked for.
+#[must_use]
+pub fn not_granted(asked: &RequestedGrants, grants: &Grants) -> Vec<String> {
+    let kinds = asked.kinds.iter().filter(|kind| !has_kind(grants, kind)).map(|kind| format!("kind {kind}"));
+    let fields = asked.fields.iter().filter(|field| !has_field(grants, field));
+    let flags = [("create", asked.create && !grants.create), ("delete", asked.delete && !grants.delete)];
+    let flags = flags.into_iter().filter(|(_, missing)| *missing).map(|(flag, _)| flag.to_owned());
+    kinds.chain(fields.map(|field| format!("field {field}"))).chain(flags).collect()
+}
+
+/// Of a kind like `apps/v1/Deployment` the last step alone grants it in every version.
+fn has_kind(grants: &Grants, whole: &str) -> bool {
+    let kind = whole.rsplit('/').next();
+    grants.kinds.iter().any(|granted| granted == whole || Some(granted.as_str()) == kind)
+}
+
+fn has_field(grants: &Grants, field: &str) -> bool {
+    grants.fields.iter().any(|pattern| field_fits(pattern, field))
 }
 
 fn namespace_fits(pattern: &str, namespace: &str) -> bool {
@@ -29,8 +48,7 @@ fn namespace_fits(pattern: &str, namespace: &str) -> bool {
 
 /// Whether every field that really differs is granted: a patch of a parent cannot carry more.
 pub(super) fn check_fields(grants: &Grants, target: &ObjectRef, changed: &[String]) -> Option<Refusal> {
-    let granted = |field: &&String| grants.fields.iter().any(|pattern| field_fits(pattern, field));
-    let fields: Vec<String> = changed.iter().filter(|field| !granted(field)).cloned().collect();
+    let fields: Vec<String> = changed.iter().filter(|field| !has_field(grants, field)).cloned().collect();
     (!fields.is_empty()).then(|| Refusal::Field { target: target.clone(), fields })
 }
 

@@ -42,6 +42,20 @@ pub enum Refusal {
         /// Why not.
         reason: String,
     },
+    /// No object may be deleted.
+    #[error("{target}: the plugin has no grant to delete objects")]
+    DeleteGrant {
+        /// The object.
+        target: ObjectRef,
+    },
+    /// The object cannot be deleted so.
+    #[error("{target}: {reason}")]
+    Delete {
+        /// The object.
+        target: ObjectRef,
+        /// Why not.
+        reason: String,
+    },
     /// Nobody may change it.
     #[error("{target}: {by}")]
     Protected {
@@ -125,6 +139,8 @@ impl Refusal {
             Self::Field { .. } => "grant-field",
             Self::CreateGrant { .. } => "grant-create",
             Self::Create { .. } => "create",
+            Self::DeleteGrant { .. } => "grant-delete",
+            Self::Delete { .. } => "delete",
             Self::Protected { .. } => "protected",
             Self::Lookup { error: LookupError::Unknown, .. } => "unknown-object",
             Self::Lookup { error: LookupError::Ambiguous(_), .. } => "ambiguous-object",

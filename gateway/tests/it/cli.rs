@@ -121,6 +121,7 @@ fn check_passes_what_serves_and_names_what_does_not() {
     let config = fleet.config("a");
     let good = check(&config);
     assert_eq!(good.status.code(), Some(0), "{}{}", stdout(&good), stderr(&good));
+    assert!(!stdout(&good).contains("note"), "{}", stdout(&good));
     let text = std::fs::read_to_string(&config).expect("the configuration");
     let table = [
         ("  listen:", "  listne:", "server.listne: there is no such key; did you mean \"listen\"?"),
@@ -136,5 +137,20 @@ fn check_passes_what_serves_and_names_what_does_not() {
         let wrong = check(&fleet.beside("wrong.yaml", &text.replacen(from, to, 1)));
         assert_eq!(wrong.status.code(), Some(1), "{to}: {}", stdout(&wrong));
         assert!(stdout(&wrong).contains(expected), "{to}: {}", stdout(&wrong));
+    }
+    // Fewer grants than a plugin asks for are an operator's right.
+    let grants = [
+        ("kinds: [apps/v1/Deployment]", "kinds: [Deployment]", None),
+        ("fields: [/spec/replicas]", "fields: [/spec]", None),
+        ("kinds: [apps/v1/Deployment]", "kinds: [apps/v1beta1/Deployment]", Some("kind apps/v1/Deployment")),
+        ("fields: [/spec/replicas]", "fields: [/spec/paused]", Some("field /spec/replicas")),
+    ];
+    for (from, to, missing) in grants {
+        let said = stdout(&check(&fleet.beside("fewer.yaml", &text.replacen(from, to, 1))));
+        let note = missing.map(|missing| {
+            format!("note   plugin: scale-to-zero asks for grants that it does not have: {missing}\n")
+        });
+        assert_eq!(said.contains("note   plugin"), note.is_some(), "{to}: {said}");
+        assert!(note.is_none_or(|note| said.contains(&note)), "{to}: {said}");
     }
 }

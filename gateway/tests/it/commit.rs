@@ -52,7 +52,6 @@ async fn scaled_to_zero(repository: &Repository) -> ValidatedChange {
         kinds: vec!["apps/v1/Deployment".to_owned()],
         namespaces: vec!["default".to_owned()],
         fields: vec!["/spec/replicas".to_owned()],
-        create: false,
         ..Grants::default()
     };
     let snapshot = repository.snapshot_at_head().await.unwrap();

@@ -66,7 +66,7 @@ fn check(snapshot: &Snapshot, grants: &Grants, patches: Vec<Patch>) -> Result<Va
 fn files(result: Result<Validated, Refusals>) -> Vec<(String, String)> {
     match result {
         Ok(Validated::Change(change)) => {
-            change.files().iter().map(|file| (file.path.clone(), file.content.clone())).collect()
+            change.files().iter().map(|file| (file.path.clone(), file.content.clone().unwrap())).collect()
         }
         other => panic!("{other:?}"),
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use riposte::config::Config;
 use riposte::dispatch::{Catalog, PluginConfig};
-use riposte::model::plugin::Mode;
+use riposte::model::plugin::{Grants, Mode, RequestedGrants};
 use serde_json::Value;
 
 use crate::harness::guest::engine;
@@ -88,7 +88,15 @@ fn every_plugin_that_ships_loads_with_its_own_entry() {
         assert_eq!(entry.mode, Mode::Observe, "{folder}: a person says enforce");
         let catalog =
             Catalog::load(&engine, &[entry]).unwrap_or_else(|errors| panic!("{folder}: {errors:?}"));
-        assert_eq!(catalog.plugins()[0].description().name, folder);
+        let said = catalog.plugins()[0].description();
+        assert_eq!(said.name, folder);
+        let Grants { kinds, fields, create, delete, .. } = catalog.plugins()[0].grants().clone();
+        // What `rules` needs depends on the rules of its configuration.
+        let least = match folder.as_str() {
+            "rules" => RequestedGrants::default(),
+            _ => RequestedGrants { kinds, fields, create, delete },
+        };
+        assert_eq!(said.grants, least, "{folder}: plugin.yaml grants what the plugin asks for, and no more");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use riposte::model::patch::Change;
-use riposte::repository::edit::{EditError, edit, patched};
+use riposte::repository::edit::{EditError, edit, patched, without};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
@@ -290,5 +290,37 @@ proptest! {
             expected[0] = after;
             prop_assert_eq!(documents(&edited), expected);
         }
+    }
+}
+
+/// A document with comments and blank lines, as people write them.
+fn part(index: usize) -> impl Strategy<Value = String> {
+    let lines =
+        ["", "# a comment", "  # indented", "x: 1", "y: |\n  --- no marker\n  text", "z: [1, \"---\"]"];
+    let lines = proptest::sample::subsequence(lines.to_vec(), 0..=lines.len()).prop_shuffle();
+    lines.prop_map(move |lines| {
+        format!("id: {index}\n{}", lines.iter().map(|line| format!("{line}\n")).collect::<String>())
+    })
+}
+
+proptest! {
+    #[test]
+    fn the_other_documents_keep_every_byte(
+        parts in (2_usize..6).prop_flat_map(|count| (0..count).map(part).collect::<Vec<_>>()),
+        at in any::<prop::sample::Index>(), head in "(# head\n){0,2}", begins in any::<bool>(), crlf in any::<bool>(),
+        marker in "---( # why)?",
+    ) {
+        let (index, marker) = (at.index(parts.len()), format!("{marker}\n"));
+        let ends = |text: String| if crlf { text.replace('\n', "\r\n") } else { text };
+        let stream = |parts: &[String], begins: bool| {
+            let begin = if begins { format!("{head}{marker}") } else { String::new() };
+            ends(begin + &parts.join(&marker))
+        };
+        let mut left = parts.clone();
+        left.remove(index);
+        // A marker that says more than that a document begins stays.
+        let bare = begins || index > 0 || marker == "---\n";
+        let expected = if bare { stream(&left, begins) } else { ends(marker.clone() + &left.join(&marker)) };
+        prop_assert_eq!(without(&stream(&parts, begins), index), Ok(Some(expected)));
     }
 }

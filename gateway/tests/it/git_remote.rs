@@ -8,7 +8,7 @@ use riposte::repository::{CommitError, FileChange, Repository, RepositoryError, 
 use serde_json::json;
 use tempfile::tempdir;
 
-use crate::harness::git::{Bare, HttpRemote, TOKEN, USER, change, config, text_at};
+use crate::harness::git::{Bare, HttpRemote, TOKEN, USER, change, config, removal, text_at};
 
 const MESSAGE: &str = "Scale web to 0: Shell\n\nBody\n\nRiposte-Reaction: j1/r9\n";
 
@@ -196,13 +196,45 @@ async fn file_modes_are_kept_and_bad_paths_refused() {
         assert!(matches!(refused, Err(CommitError::BadPath { .. })), "{path:?}: {refused:?}");
     }
     let files = [
-        FileChange { path: "dir/a.yaml".to_owned(), content: "a: 2\n".to_owned() },
-        FileChange { path: "new/b.yaml".to_owned(), content: "b: 1\n".to_owned() },
+        FileChange { path: "dir/a.yaml".to_owned(), content: Some("a: 2\n".to_owned()) },
+        FileChange { path: "new/b.yaml".to_owned(), content: Some("b: 1\n".to_owned()) },
     ];
     repository.commit(&base, &files, MESSAGE).await.unwrap();
     assert!(bare.git(&["ls-tree", "main", "dir/a.yaml"]).starts_with("100755 blob"));
     assert!(bare.git(&["ls-tree", "main", "new/b.yaml"]).starts_with("100644 blob"));
     assert!(bare.git(&["ls-tree", "main", "link.yaml"]).starts_with("120000 blob"));
+    bare.git(&["fsck", "--strict"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_goes_leaves_no_empty_folder() {
+    let files =
+        [("a/b/c.yaml", "c: 1\n"), ("a/b/d.yaml", "d: 1\n"), ("e.yaml", "e: 1\n"), ("g/h.yaml", "h: 1\n")];
+    let bare = Bare::new(&files);
+    let remote = HttpRemote::start(bare.root.path()).await;
+    let data = [tempdir().unwrap(), tempdir().unwrap()];
+    let ways =
+        [open(&bare, data[0].path()).await, open_http(&bare, &remote, data[1].path(), TOKEN).await.unwrap()];
+    let left = [&["a", "a/b", "a/b/d.yaml", "e.yaml", "g", "g/h.yaml"][..], &["e.yaml", "g", "g/h.yaml"][..]];
+    for ((repository, left), path) in ways.iter().zip(left).zip(["a/b/c.yaml", "a/b/d.yaml"]) {
+        let base = repository.head().await.unwrap();
+        for wrong in ["a/b/z.yaml", "a/b", "../x.yaml", "e.yaml/x"] {
+            let refused = repository.commit(&base, &removal(wrong), MESSAGE).await;
+            assert!(matches!(refused, Err(CommitError::BadPath { .. })), "{wrong}: {refused:?}");
+        }
+        let made = repository.commit(&base, &removal(path), MESSAGE).await.unwrap();
+        let listed = bare.git(&["ls-tree", "-rt", "--name-only", "main"]);
+        assert_eq!(listed.lines().collect::<Vec<_>>(), left);
+        assert_eq!(repository.head().await.unwrap(), made);
+        assert!(repository.snapshot(&made).await.unwrap().text(path).is_none());
+        let late = repository.commit(&base, &removal(path), MESSAGE).await;
+        assert!(matches!(late, Err(CommitError::HeadMoved { .. })), "{late:?}");
+    }
+    let repository = &ways[0];
+    let base = repository.head().await.unwrap();
+    let moved = [change("g/k.yaml", "h: 1\n"), removal("g/h.yaml")].concat();
+    repository.commit(&base, &moved, MESSAGE).await.unwrap();
+    assert_eq!(bare.git(&["ls-tree", "-r", "--name-only", "main"]), "e.yaml\ng/k.yaml\n");
     bare.git(&["fsck", "--strict"]);
 }
 

@@ -6,7 +6,7 @@ use riposte::repository::{CommitError, Repository, RepositoryError, Retry};
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 
-use crate::harness::git::{Bare, change, config};
+use crate::harness::git::{Bare, change, config, removal};
 use crate::harness::github::{Fault, GitHub, REPOSITORY, TOKEN};
 
 const MESSAGE: &str = "Scale web to 0: Shell\n\n> output\n\nRiposte-Reaction: j1/r9\n";
@@ -291,19 +291,24 @@ async fn a_check_names_what_stands_in_the_way() {
 /// CI holds these against the contracts that GitHub publishes.
 #[tokio::test]
 async fn our_requests_are_written_down_for_the_contract_check() {
-    let bare = Bare::new(&[("a.yaml", "a: 1\n")]);
+    let bare = Bare::new(&[("a.yaml", "a: 1\n"), ("b.yaml", "b: 1\n")]);
     let github = GitHub::start(&bare.path()).await;
     let data = tempdir().unwrap();
     let repository = open(&bare, &github, &data).await;
     repository.check().await.unwrap();
-    repository.commit(&bare.first, &change("a.yaml", "a: 2\n"), MESSAGE).await.unwrap();
+    let made = repository.commit(&bare.first, &change("a.yaml", "a: 2\n"), MESSAGE).await.unwrap();
+    repository.head().await.unwrap();
+    repository.commit(&made, &removal("b.yaml"), MESSAGE).await.unwrap();
     let recorded = github.recorded();
     let sent: Vec<_> =
         recorded.iter().map(|request| (request.method.as_str(), request.path.as_str())).collect();
-    assert_eq!(sent, [("GET", "/repos/acme/desired"), ("POST", "/graphql")]);
-    let input = &recorded[1].body["variables"]["input"];
-    assert_eq!(input["fileChanges"], json!({ "additions": [{ "path": "a.yaml", "contents": "YTogMgo=" }] }));
-    assert_eq!(input["expectedHeadOid"], bare.first.as_str());
+    assert_eq!(sent, [("GET", "/repos/acme/desired"), ("POST", "/graphql"), ("POST", "/graphql")]);
+    let input = |request: usize| &recorded[request].body["variables"]["input"];
+    let added = json!({ "additions": [{ "path": "a.yaml", "contents": "YTogMgo=" }] });
+    assert_eq!(input(1)["fileChanges"], added);
+    assert_eq!(input(1)["expectedHeadOid"], bare.first.as_str());
+    assert_eq!(input(2)["fileChanges"], json!({ "deletions": [{ "path": "b.yaml" }] }));
+    assert_eq!(bare.git(&["ls-tree", "-r", "--name-only", "main"]), "a.yaml\n");
     let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("github-requests.json");
     std::fs::write(path, serde_json::to_string_pretty(&recorded).unwrap()).unwrap();
 }

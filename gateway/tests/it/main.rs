@@ -10,6 +10,7 @@ mod sandbox;
 mod compiled;
 mod validate;
 mod create;
+mod delete;
 mod documents;
 mod edit;
 mod commit;

@@ -237,6 +237,7 @@ fn a_file_is_looked_into_whatever_it_is() {
         "plugin    scale-to-zero 0.1.0: ",
         "events    falco.rule.output.v1",
         "(desired-state.owner)",
+        "asks for  kinds: [apps/v1/Deployment]\n          fields: [/spec/replicas]\n",
         "\"rules\"",
     ] {
         assert!(said.contains(part), "{part}: {said}");
@@ -244,6 +245,11 @@ fn a_file_is_looked_into_whatever_it_is() {
     let (status, said) = inspect(&component(&module("(i32.const 128)", "")));
     assert!(status == Some(0) && said.contains(": a component of "), "{said}");
     assert!(said.contains("may       ") && said.contains("(log.emit)"), "{said}");
+    assert!(said.contains("asks for  no grants\n"), "{said}");
+    let isolate = fs::read(Path::new(env!("OUT_DIR")).join("isolate.wasm")).expect("the bundled plugin");
+    let (_, said) = inspect(&isolate);
+    let asked = "asks for  kinds: [networking.k8s.io/v1/NetworkPolicy]\n          create: true\n";
+    assert!(said.contains(asked), "{said}");
     let clock = wat::parse_str(r#"(component (import "wasi:clocks/wall-clock@0.2.0" (instance)))"#).unwrap();
     for (bytes, expected) in [
         (&b"#!/bin/sh"[..], "file.wasm"),

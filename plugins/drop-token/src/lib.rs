@@ -7,7 +7,13 @@ use riposte_responses::{Config, respond};
 use riposte_sdk::prelude::*;
 
 /// Takes the service account token from the workload that owns an alert's pod
-#[plugin(on = "falco.rule.output.v1")]
+#[plugin(
+    on = "falco.rule.output.v1",
+    grants(
+        kinds = ["apps/v1/Deployment", "apps/v1/StatefulSet", "apps/v1/DaemonSet"],
+        fields = ["/spec/template/spec/automountServiceAccountToken"]
+    )
+)]
 pub fn drop_token(alert: Falco, config: &Config, context: &Context) -> Answer {
     config.rules.check(&alert)?;
     respond(&alert, context, riposte_responses::drop_token)

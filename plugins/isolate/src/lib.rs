@@ -19,7 +19,10 @@ pub struct Config {
 }
 
 /// Cuts the workload that owns an alert's pod off the network
-#[plugin(on = "falco.rule.output.v1")]
+#[plugin(
+    on = "falco.rule.output.v1",
+    grants(kinds = ["networking.k8s.io/v1/NetworkPolicy"], create)
+)]
 pub fn isolate(alert: Falco, config: &Config, context: &Context) -> Answer {
     config.rules.check(&alert)?;
     respond(&alert, context, |owner| riposte_responses::isolate(owner, config.allow_dns, context))

@@ -27,7 +27,17 @@ fn validate(config: &Config) -> Result<(), String> {
 }
 
 /// Labels the pods of the workload that owns an alert's pod
-#[plugin(on = "falco.rule.output.v1", validate = validate)]
+#[plugin(
+    on = "falco.rule.output.v1",
+    validate = validate,
+    grants(
+        kinds = ["apps/v1/Deployment", "apps/v1/StatefulSet", "apps/v1/DaemonSet"],
+        fields = [
+            "/spec/template/metadata/labels/riposte.dev~1quarantine",
+            "/spec/template/metadata/annotations/riposte.dev~1rule",
+        ]
+    )
+)]
 pub fn quarantine(alert: Falco, config: &Config, context: &Context) -> Answer {
     config.rules.check(&alert)?;
     let marks = Marks { labels: &config.labels, annotations: &config.annotations, rule: alert.rule()? };

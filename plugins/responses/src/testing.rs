@@ -98,6 +98,8 @@ struct Grants {
     fields: Vec<String>,
     #[serde(default)]
     create: bool,
+    #[serde(default)]
+    delete: bool,
 }
 
 impl Entry {
@@ -123,7 +125,7 @@ impl Entry {
         testing::plugin::<P>().config(self.config.clone())
     }
 
-    /// Holds each field that a proposal changes, and each new object, against the grants.
+    /// Holds each field that a proposal changes, and each object that comes or goes, against the grants.
     ///
     /// # Panics
     /// When nothing is proposed, or the grants do not cover it.
@@ -137,6 +139,7 @@ impl Entry {
             match &patch.change {
                 Change::Merge(object) => leaves(object, "", &mut fields),
                 Change::Create { .. } => assert!(self.grants.create, "new objects are not granted"),
+                Change::Delete => assert!(self.grants.delete, "deleting is not granted"),
                 Change::Json(operations) => {
                     let paths = operations.iter().map(|operation| json!(operation)["path"].take());
                     fields.extend(paths.filter_map(|path| path.as_str().map(str::to_owned)));

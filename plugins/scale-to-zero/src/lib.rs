@@ -7,7 +7,10 @@ use riposte_responses::{Config, respond};
 use riposte_sdk::prelude::*;
 
 /// Scales the workload that owns an alert's pod to 0
-#[plugin(on = "falco.rule.output.v1")]
+#[plugin(
+    on = "falco.rule.output.v1",
+    grants(kinds = ["apps/v1/Deployment"], fields = ["/spec/replicas"])
+)]
 pub fn scale_to_zero(alert: Falco, config: &Config, context: &Context) -> Answer {
     config.rules.check(&alert)?;
     respond(&alert, context, riposte_responses::scale_to_zero)

@@ -7,7 +7,10 @@ use riposte_responses::{Config, respond};
 use riposte_sdk::prelude::*;
 
 /// Suspends the CronJob or Job that owns an alert's pod
-#[plugin(on = "falco.rule.output.v1")]
+#[plugin(
+    on = "falco.rule.output.v1",
+    grants(kinds = ["batch/v1/CronJob", "batch/v1/Job"], fields = ["/spec/suspend"])
+)]
 pub fn suspend(alert: Falco, config: &Config, context: &Context) -> Answer {
     config.rules.check(&alert)?;
     respond(&alert, context, riposte_responses::suspend)

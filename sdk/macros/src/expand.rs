@@ -5,7 +5,7 @@ use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 
 use crate::function::{Argument, Function};
-use crate::options::Options;
+use crate::options::{Grants, Options};
 
 /// The function as it was written, and after it the plugin that calls it.
 ///
@@ -21,6 +21,7 @@ pub(crate) fn expand(options: TokenStream, item: &TokenStream) -> syn::Result<To
         None => quote!(::core::env!("CARGO_PKG_NAME")),
     };
     let on = &options.on;
+    let Grants { kinds, fields, create, delete } = &options.grants;
     let config = match &function.config {
         Some(config) => quote!(#config),
         None => quote!(::riposte_sdk::NoConfig),
@@ -44,6 +45,12 @@ pub(crate) fn expand(options: TokenStream, item: &TokenStream) -> syn::Result<To
             const VERSION: &'static str = ::core::env!("CARGO_PKG_VERSION");
             const SUMMARY: &'static str = #summary;
             const EVENT_TYPES: &'static [&'static str] = &[#(#on),*];
+            const GRANTS: ::riposte_sdk::Grants = ::riposte_sdk::Grants {
+                kinds: &[#(#kinds),*],
+                fields: &[#(#fields),*],
+                create: #create,
+                delete: #delete,
+            };
             type Config = #config;
             #validate
             #handle
@@ -157,6 +164,12 @@ mod tests {
                 r#""Calms it""#,
             ),
             (ON, "pub fn f(event: Event) -> Answer {}", "pub enum f { }"),
+            (ON, CALM, "Grants { kinds : & [] , fields : & [] , create : false , delete : false , }"),
+            (
+                r#"on = "a", summary = "s", grants(delete, fields = ["/spec"], kinds = ["v1/Pod", "v1/Service"],)"#,
+                CALM,
+                r#"{ kinds : & ["v1/Pod" , "v1/Service"] , fields : & ["/spec"] , create : false , delete : true , }"#,
+            ),
             (ON, "fn f(event: Event) -> Answer {}", "type Config = :: riposte_sdk :: NoConfig ; "),
             (ON, "fn f(event: Event) -> Answer {}", "f (__read)"),
             (ON, "fn f(a: Falco, c: &my::Config) -> Answer {}", "f (__read , __config)"),
@@ -194,6 +207,24 @@ mod tests {
             ("on = \"a\", name = calm", CALM, Some("calm"), "expected string literal"),
             ("on: \"a\"", CALM, Some(":"), "expected `=`"),
             ("on = \"a\"", CALM, Some("calm"), "say what the plugin does"),
+            ("on = \"a\", grants(verbs)", CALM, Some("verbs"), "unknown grant `verbs`; there are `kinds`"),
+            ("on = \"a\", grants(create, create)", CALM, Some("create"), "`create` is given twice"),
+            ("on = \"a\", grants(create delete)", CALM, Some("delete"), "expected `,`"),
+            ("on = \"a\", grants(create)", CALM, Some("(create)"), "name the kinds"),
+            ("on = \"a\", grants()", CALM, Some("()"), "name the kinds"),
+            (
+                "on = \"a\", grants(kinds = [\"Pod\"])",
+                CALM,
+                Some("\"Pod\""),
+                "write it like \"apps/v1/Deployment\"",
+            ),
+            (
+                "on = \"a\", grants(kinds = [\"v1/Pod\"], fields = [\"spec\"])",
+                CALM,
+                Some("\"spec\""),
+                "write it like \"/spec/replicas\"",
+            ),
+            ("on = \"a\", grants = [\"v1/Pod\"]", CALM, Some("="), "expected parentheses"),
             (
                 "on = \"a\", summary = \"s\", validate = check",
                 "fn calm(alert: Falco) -> Answer {}",

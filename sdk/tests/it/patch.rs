@@ -29,6 +29,7 @@ fn made(patch: &Patch) -> Result<Value, String> {
             json_patch::patch(&mut document, &operations).map_err(|error| error.to_string())?;
         }
         Change::Create { manifest, .. } => manifest.clone_into(&mut document),
+        Change::Delete => document = Value::Null,
     }
     Ok(document)
 }
@@ -83,6 +84,7 @@ fn the_value_is_where_the_path_says() {
             Value::Null,
         ),
         (Patch::json(&web, [Operation::add("spec/paused", true)]), "/spec/paused", json!(true)),
+        (Patch::delete(&web), "", Value::Null),
     ];
     for (patch, path, expected) in table {
         let after = made(&patch).unwrap_or_else(|error| panic!("{patch}: {error}"));
@@ -111,13 +113,15 @@ fn a_proposal_is_told_in_full() {
     let proposal = propose("Scale web\nto 0")
         .because("a shell")
         .with(Patch::scale(&web, 0))
-        .with(Patch::json(&web, [Operation::remove("/spec/paused")]));
+        .with(Patch::json(&web, [Operation::remove("/spec/paused")]))
+        .with(Patch::delete(&ObjectRef::cluster_wide("v1", "Namespace", "web")));
     assert_eq!((proposal.title(), proposal.reason()), ("Scale web to 0", "a shell"));
     assert_eq!(
         proposal.to_string(),
         "propose: Scale web to 0\nbecause: a shell\n\
          - merge Deployment default/web {\"spec\":{\"replicas\":0}}\n\
-         - json Deployment default/web [{\"op\":\"remove\",\"path\":\"/spec/paused\"}]"
+         - json Deployment default/web [{\"op\":\"remove\",\"path\":\"/spec/paused\"}]\n\
+         - delete Namespace web"
     );
     assert_eq!(Answer::from(proposal.clone()), Ok(proposal.clone()));
     let again = propose("Scale web to 0").because("a shell").with_all(proposal.patches().to_vec());

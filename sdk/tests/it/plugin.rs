@@ -1,7 +1,7 @@
 //! What the attribute makes, and a plugin's configuration.
 
 use riposte_sdk::prelude::*;
-use riposte_sdk::{NoConfig, Plugin, testing};
+use riposte_sdk::{Grants, NoConfig, Plugin, testing};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -32,7 +32,11 @@ fn no_stars(config: &Config) -> Result<(), String> {
 /// urgent.
 ///
 /// Nothing else.
-#[plugin(on = ["falco.rule.output.v1", "other"], validate = no_stars)]
+#[plugin(
+    on = ["falco.rule.output.v1", "other"],
+    validate = no_stars,
+    grants(kinds = ["v1/Service"], fields = ["/metadata/labels/*", "/spec/type"], create, delete)
+)]
 fn counted(alert: Falco, config: &Config) -> Answer {
     log::info!("at least {}", config.at_least);
     if alert.rule()? == "broken" {
@@ -53,6 +57,9 @@ fn the_plugin_describes_itself() {
     assert_eq!(counted::SUMMARY, "Counts what is urgent");
     assert_eq!(counted::EVENT_TYPES, ["falco.rule.output.v1", "other"]);
     assert_eq!((quiet::NAME, quiet::SUMMARY), ("other", "Does nothing"));
+    let fields = &["/metadata/labels/*", "/spec/type"];
+    assert_eq!(counted::GRANTS, Grants { kinds: &["v1/Service"], fields, create: true, delete: true });
+    assert_eq!(quiet::GRANTS, Grants::NONE);
     assert_eq!(
         testing::schema::<counted>(),
         json!({

@@ -10,6 +10,7 @@ use super::{engine, not_loaded, read, thousands};
 use crate::cli::CommandError;
 use crate::cli::events::{indent, inert};
 use crate::dispatch::{CONTRACT, Inspection, Limits, inspect};
+use crate::model::plugin::RequestedGrants;
 
 /// What each function of the contract lets a plugin do.
 const CAPABILITIES: [(&str, &str); 4] = [
@@ -45,6 +46,7 @@ impl Inspect {
         )?;
         writeln!(out, "events    {}", inert(&found.event_types.join(", ")))?;
         capabilities(out, &found)?;
+        grants(out, &found.grants)?;
         writeln!(out, "config")?;
         let schema = serde_json::from_str::<Value>(&found.config_schema);
         let schema = schema.map_or(found.config_schema, |schema| format!("{schema:#}"));
@@ -61,6 +63,29 @@ fn capabilities(out: &mut impl Write, found: &Inspection) -> Result<(), CommandE
     }
     if found.imports.is_empty() {
         writeln!(out, "may       nothing but answer")?;
+    }
+    Ok(())
+}
+
+/// What it asks for, as the keys below `grants` in the configuration.
+fn grants(out: &mut impl Write, asked: &RequestedGrants) -> Result<(), CommandError> {
+    let list = |key: &str, values: &[String]| {
+        (!values.is_empty()).then(|| format!("{key}: [{}]", inert(&values.join(", "))))
+    };
+    let flag = |key: &str, asked: bool| asked.then(|| format!("{key}: true"));
+    let lines = [
+        list("kinds", &asked.kinds),
+        list("fields", &asked.fields),
+        flag("create", asked.create),
+        flag("delete", asked.delete),
+    ];
+    let mut title = "asks for";
+    for line in lines.into_iter().flatten() {
+        writeln!(out, "{title:<8}  {line}")?;
+        title = "";
+    }
+    if *asked == RequestedGrants::default() {
+        writeln!(out, "asks for  no grants")?;
     }
     Ok(())
 }

@@ -73,6 +73,7 @@ fn show(out: &mut impl Write, verdict: &Verdict, limits: &Limits) -> Result<(), 
                 Change::JsonPatch(operations) => format!("JSON Patch {operations}"),
                 Change::MergePatch(object) => format!("merge patch {object}"),
                 Change::Create { manifest, beside } => format!("create beside {beside} {manifest}"),
+                Change::Delete {} => "delete".to_owned(),
             };
             writeln!(out, "patch     {}: {}", inert(&patch.target.to_string()), inert(&change))?;
         }

@@ -109,7 +109,11 @@ pub(crate) fn config(json: serde_json::Value) -> Config {
 }
 
 pub(crate) fn change(path: &str, content: &str) -> Vec<FileChange> {
-    vec![FileChange { path: path.to_owned(), content: content.to_owned() }]
+    vec![FileChange { path: path.to_owned(), content: Some(content.to_owned()) }]
+}
+
+pub(crate) fn removal(path: &str) -> Vec<FileChange> {
+    vec![FileChange { path: path.to_owned(), content: None }]
 }
 
 /// The text of one file at a commit.

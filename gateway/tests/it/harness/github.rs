@@ -163,7 +163,10 @@ impl State {
         }
         let parent = repository.find_commit(head).unwrap();
         let mut update = git2::build::TreeUpdateBuilder::new();
-        for addition in input["fileChanges"]["additions"].as_array().unwrap() {
+        for deletion in input["fileChanges"]["deletions"].as_array().into_iter().flatten() {
+            update.remove(text(&deletion["path"]));
+        }
+        for addition in input["fileChanges"]["additions"].as_array().into_iter().flatten() {
             let content = STANDARD.decode(text(&addition["contents"])).unwrap();
             let blob = repository.blob(&content).unwrap();
             update.upsert(text(&addition["path"]), blob, git2::FileMode::Blob);
