@@ -7,10 +7,11 @@ use wasmtime::component::Component;
 
 use super::catalog::LoadError;
 use super::engine::Engine;
+use super::wasi;
 
 /// The contract, with its version.
 pub const CONTRACT: &str = "riposte:plugin@0.1.0";
-/// Every interface that a plugin may import.
+/// Every interface that a plugin may import, beside those of [`wasi`].
 const IMPORTS: [&str; 3] =
     ["riposte:plugin/types@0.1.0", "riposte:plugin/log@0.1.0", "riposte:plugin/desired-state@0.1.0"];
 /// The fifth byte tells a core module (1) from a component.
@@ -51,7 +52,7 @@ pub(super) fn compile(engine: &Engine, plugin: &str, bytes: &[u8]) -> Result<Com
     let denied: Vec<String> = imports
         .imports(&engine.wasm)
         .map(|(name, _)| name.to_owned())
-        .filter(|name| !IMPORTS.contains(&name.as_str()))
+        .filter(|name| !IMPORTS.contains(&name.as_str()) && !wasi::is_interface(name))
         .collect();
     if denied.is_empty() {
         Ok(component)

@@ -8,13 +8,15 @@ use super::bindings::riposte::plugin::desired_state::{self, ObjectRef as GuestRe
 use super::bindings::riposte::plugin::{log, types};
 use super::catalog::Limits;
 use super::sandbox::LogLine;
+use super::wasi::Wasi;
 use crate::model::manifest::ObjectRef;
 use crate::repository::{OwnerLookupError, Snapshot};
 
 /// The state of one instance.
 pub(super) struct Host {
     snapshot: Option<Arc<Snapshot>>,
-    limits: Limits,
+    pub(super) limits: Limits,
+    pub(super) wasi: Wasi,
     pub(super) log: Vec<LogLine>,
     log_bytes: usize,
     lookups: usize,
@@ -34,6 +36,7 @@ impl Host {
         Self {
             snapshot,
             limits,
+            wasi: Wasi::default(),
             log: Vec::new(),
             log_bytes: 0,
             lookups: 0,
