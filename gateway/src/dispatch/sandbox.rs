@@ -141,9 +141,9 @@ impl Sandbox {
         let called = fueled
             .and_then(|()| self.pre.instantiate(&mut store))
             .and_then(|instance| call(&instance, &mut store));
+        let answer = called.map_err(|error| self.failure(&error, store.data()));
         wasi::end(store.data_mut());
         self.say(&store.data().log);
-        let answer = called.map_err(|error| self.failure(&error, store.data()));
         // A trap leaves the count where the guest last wrote it down.
         let fuel = match &answer {
             Ok(_) => store.get_fuel().ok().map(|left| self.limits.fuel.saturating_sub(left)),

@@ -112,7 +112,7 @@ const TELL: &str = r#"
         (local.set $bytes (i32.sub (local.get $bytes) (i32.const 1)))
         (br $next))))
     (i32.const 2048))
-  (data (i32.const 3000) "one\ntwo")"#;
+  (data (i32.const 3000) "one\ntwo") (data (i32.const 3100) "panic: at home")"#;
 
 /// A guest that imports all of it and whose `handle` is `body`.
 fn guest(body: &str, version: &str) -> Vec<u8> {
@@ -265,11 +265,17 @@ async fn what_no_plugin_is_given_ends_it_by_name() {
             "(call $random (i64.const 65537) (i32.const 4096)) (i32.const 128)",
             Failure::HostCalls("random bytes"),
         ),
+        (
+            // What it printed before is no part of why it ended.
+            "(call $write (call $stdout) (i32.const 3000) (i32.const 2) (i32.const 4096)) \
+             (call $emit (i32.const 3) (i32.const 3100) (i32.const 14)) (unreachable)",
+            Failure::Panic("at home".to_owned()),
+        ),
     ];
     for (body, expected) in table {
         let failure = scene.answer(&scene.plugin(body), &event("1", None)).await.expect_err(body);
         assert_eq!(failure, expected, "{body}");
-        assert!(["denied-call", "host-calls"].contains(&failure.kind()), "{body}");
+        assert!(["denied-call", "host-calls", "panic"].contains(&failure.kind()), "{body}");
     }
 }
 
