@@ -1,8 +1,8 @@
 //! Plugins decide: WebAssembly components in a sandbox, a fresh instance for each event.
 //!
-//! A guest sees the event, its configuration and read-only look-ups at one commit. It has no clock,
-//! no randomness, no network and no files, so the same inputs give the same decision. Nothing here
-//! checks what a decision may change: that is `validate`.
+//! A guest sees the event, its configuration and read-only look-ups at one commit. It has no network
+//! and no files, and no clock or randomness but what the event gives, so the same inputs give the same
+//! decision. Nothing here checks what a decision may change: that is `validate`.
 
 mod bare;
 mod bindings;
@@ -17,6 +17,7 @@ mod inspection;
 mod renewal;
 mod sandbox;
 mod subscription;
+mod wasi;
 
 pub use bare::Bare;
 pub use catalog::{Catalog, Limits, LoadError, Plugin, PluginConfig};

@@ -9,7 +9,6 @@ use wasmtime::Store;
 
 use super::bindings::riposte::plugin::types as guest;
 use super::catalog::Limits;
-use super::host::Host;
 use super::sandbox::{Sandbox, to_guest};
 use crate::model::event::Event;
 use crate::repository::Snapshot;
@@ -38,7 +37,8 @@ impl Bare {
     /// # Errors
     /// What wasmtime says: the guest trapped, or answered what cannot be read.
     pub fn call(&self) -> Result<(), String> {
-        let host = Host::new(Some(Arc::clone(&self.snapshot)), Limits::default());
+        let snapshot = Some(Arc::clone(&self.snapshot));
+        let host = self.sandbox.host(Some(&self.event), snapshot, Limits::default());
         let mut store = Store::new(&self.sandbox.engine.wasm, host);
         store.set_epoch_deadline(u64::MAX / 2);
         let called = store

@@ -7,11 +7,12 @@ use wasmtime::component::Component;
 
 use super::catalog::{Limits, LoadError};
 use super::engine::Engine;
+use super::wasi;
 use crate::model::plugin::Import;
 
 /// The contract, with its version.
 pub const CONTRACT: &str = "riposte:plugin@0.1.0";
-/// Every interface that a plugin may import, and what grants it; types come to everyone.
+/// Every interface that a plugin may import beside those of [`wasi`], and what grants it; types come to everyone.
 const IMPORTS: [(&str, Option<Import>); 3] = [
     ("riposte:plugin/types@0.1.0", None),
     ("riposte:plugin/log@0.1.0", Some(Import::Log)),
@@ -58,12 +59,16 @@ pub(super) fn component(
     let component = engine.compiler.component(&engine.wasm, plugin, file, &digest(file), limits)?;
     let (mut unknown, mut withheld) = (Vec::new(), Vec::new());
     for (name, _) in component.component_type().imports(&engine.wasm) {
-        match IMPORTS.iter().find(|(known, _)| *known == name) {
+        let wasi = wasi::is_interface(name).then_some(Some(Import::Wasi));
+        let known = IMPORTS.iter().find(|(known, _)| *known == name).map(|(_, import)| *import);
+        match known.or(wasi) {
             None => unknown.push(name.to_owned()),
-            Some((_, Some(import))) if !granted.contains(import) => withheld.push(import.as_str()),
+            Some(Some(import)) if !granted.contains(&import) => withheld.push(import.as_str()),
             Some(_) => {}
         }
     }
+    // WASI has many interfaces, and is granted as one.
+    withheld.dedup();
     let plugin = plugin.to_owned();
     match (&unknown[..], &withheld[..]) {
         ([], []) => Ok(component),

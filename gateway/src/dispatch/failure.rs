@@ -39,6 +39,9 @@ pub enum Failure {
     /// It trapped.
     #[error("{0}")]
     Trap(String),
+    /// It called a function that no plugin is given.
+    #[error("called {0}, which no plugin is given")]
+    DeniedCall(String),
     /// It logged or looked up more than its limit.
     #[error("exceeded its limit of {0}")]
     HostCalls(&'static str),
@@ -62,6 +65,7 @@ impl Failure {
             Self::Table { .. } => "table",
             Self::Panic(_) => "panic",
             Self::Trap(_) => "trap",
+            Self::DeniedCall(_) => "denied-call",
             Self::HostCalls(_) => "host-calls",
             Self::BadOutput(_) => "bad-output",
             Self::PluginError(_) => "plugin-error",

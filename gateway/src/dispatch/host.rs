@@ -9,13 +9,15 @@ use super::bindings::riposte::plugin::desired_state::{self, ObjectRef as GuestRe
 use super::bindings::riposte::plugin::{log, types};
 use super::catalog::Limits;
 use super::sandbox::LogLine;
+use super::wasi::Wasi;
 use crate::model::manifest::ObjectRef;
 use crate::repository::{OwnerLookupError, Snapshot};
 
 /// The state of one instance.
 pub(super) struct Host {
     snapshot: Option<Arc<Snapshot>>,
-    limits: Limits,
+    pub(super) limits: Limits,
+    pub(super) wasi: Wasi,
     began: Instant,
     /// Of the time since, what look-ups took: it is not the guest's.
     looking_up: Duration,
@@ -51,6 +53,7 @@ impl Host {
             limits,
             began: Instant::now(),
             looking_up: Duration::ZERO,
+            wasi: Wasi::default(),
             log: Vec::new(),
             log_bytes: 0,
             lookups: 0,

@@ -7,7 +7,11 @@ use super::catalog::{Limits, LoadError};
 use super::component::{CONTRACT, component, digest, is_core_module};
 use super::engine::Engine;
 use super::sandbox::Sandbox;
+use super::wasi;
 use crate::model::plugin::{Import, RequestedGrants};
+
+/// Stands for all interfaces of WASI, of which a plugin gets nothing.
+const WASI: &str = "wasi";
 
 /// A plugin's file, looked into.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +20,7 @@ pub struct Inspection {
     pub core_module: bool,
     /// `sha256:…` of the file, as it is pinned and recorded.
     pub digest: String,
-    /// The functions it imports, as `interface.function`.
+    /// The functions it imports, as `interface.function`; all of WASI is `wasi`.
     pub imports: Vec<String>,
     /// Its own name.
     pub name: String,
@@ -48,6 +52,12 @@ pub fn inspect(engine: &Engine, name: &str, bytes: &[u8], limits: &Limits) -> Re
     for (interface, import) in component.component_type().imports(&engine.wasm) {
         let short = interface.rsplit('/').next().and_then(|last| last.split('@').next()).unwrap_or(interface);
         let ComponentItem::ComponentInstance(instance) = import.ty else { continue };
+        if wasi::is_interface(interface) {
+            if !imports.iter().any(|import| import == WASI) {
+                imports.push(WASI.to_owned());
+            }
+            continue;
+        }
         let functions = instance.exports(&engine.wasm);
         let functions = functions.filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)));
         imports.extend(functions.map(|(function, _)| format!("{short}.{function}")));

@@ -11,6 +11,7 @@ use super::catalog::Limits;
 use super::engine::Engine;
 use super::failure::Failure;
 use super::host::{Host, HostLimit, Overdue, from_guest};
+use super::wasi::{self, DeniedCall, Wasi};
 use crate::model::event::Event;
 use crate::model::patch::{Change, Changes, Decision, Patch};
 use crate::repository::Snapshot;
@@ -62,6 +63,8 @@ pub(super) struct Sandbox {
     pub(super) engine: Engine,
     pub(super) pre: PluginPre<Host>,
     pub(super) limits: Limits,
+    /// Whether it imports WASI; what does not pays nothing for it.
+    wasi: bool,
 }
 
 impl std::fmt::Debug for Sandbox {
@@ -80,18 +83,19 @@ impl Sandbox {
     ) -> wasmtime::Result<Self> {
         let mut linker = Linker::new(&engine.wasm);
         Instance::add_to_linker::<_, HasSelf<_>>(&mut linker, |host: &mut Host| host)?;
+        let wasi = wasi::link(&mut linker, component)?;
         let pre = PluginPre::new(linker.instantiate_pre(component)?)?;
-        Ok(Self { plugin: plugin.to_owned(), engine: engine.clone(), pre, limits })
+        Ok(Self { plugin: plugin.to_owned(), engine: engine.clone(), pre, limits, wasi })
     }
 
     /// What the plugin says of itself.
     pub(super) fn describe(&self) -> Result<guest::Description, Failure> {
-        self.run(None, |instance, store| instance.call_describe(store)).answer
+        self.run(None, None, |instance, store| instance.call_describe(store)).answer
     }
 
     /// Whether the plugin accepts a configuration.
     pub(super) fn validate_config(&self, config: &str) -> Result<Result<(), String>, Failure> {
-        self.run(None, |instance, store| instance.call_validate_config(store, config)).answer
+        self.run(None, None, |instance, store| instance.call_validate_config(store, config)).answer
     }
 
     /// Lets the plugin decide. Blocks for as long as the guest runs.
@@ -108,8 +112,8 @@ impl Sandbox {
     /// The same, and says what it took also when there is no decision.
     pub(super) fn trial(&self, event: &Event, config: &str, snapshot: Arc<Snapshot>) -> Trial {
         let event = to_guest(event);
-        let Run { answer, fuel, host } =
-            self.run(Some(snapshot), |instance, store| instance.call_handle(store, &event, config));
+        let Run { answer, fuel, host } = self
+            .run(Some(&event), Some(snapshot), |instance, store| instance.call_handle(store, &event, config));
         let answer = answer.and_then(|answer| match answer {
             Ok(decision) => read(decision, &self.limits),
             Err(error) => Err(Failure::PluginError(match error {
@@ -125,10 +129,11 @@ impl Sandbox {
 
     fn run<T>(
         &self,
+        event: Option<&guest::Event>,
         snapshot: Option<Arc<Snapshot>>,
         call: impl FnOnce(&Instance, &mut Store<Host>) -> wasmtime::Result<T>,
     ) -> Run<T> {
-        let mut store = Store::new(&self.engine.wasm, Host::new(snapshot, self.limits.clone()));
+        let mut store = Store::new(&self.engine.wasm, self.host(event, snapshot, self.limits.clone()));
         store.limiter(|host| host);
         store.set_hostcall_fuel(self.limits.host_call_bytes_max);
         // Each tick asks whether the time is over, so that a look-up's time is not the guest's.
@@ -141,8 +146,9 @@ impl Sandbox {
         let called = fueled
             .and_then(|()| self.pre.instantiate(&mut store))
             .and_then(|instance| call(&instance, &mut store));
-        self.say(&store.data().log);
         let answer = called.map_err(|error| self.failure(&error, store.data()));
+        wasi::end(store.data_mut());
+        self.say(&store.data().log);
         // A trap leaves the count where the guest last wrote it down.
         let fuel = match &answer {
             Ok(_) => store.get_fuel().ok().map(|left| self.limits.fuel.saturating_sub(left)),
@@ -150,6 +156,20 @@ impl Sandbox {
             Err(_) => None,
         };
         Run { answer, fuel, host: store.into_data() }
+    }
+
+    /// What a fresh instance of the plugin may call.
+    pub(super) fn host(
+        &self,
+        event: Option<&guest::Event>,
+        snapshot: Option<Arc<Snapshot>>,
+        limits: Limits,
+    ) -> Host {
+        let mut host = Host::new(snapshot, limits);
+        if self.wasi {
+            host.wasi = Wasi::of(event);
+        }
+        host
     }
 
     /// A plugin's lines are the operator's to read, whether it came to an answer or not.
@@ -182,6 +202,9 @@ impl Sandbox {
         }
         if let Some(HostLimit(what)) = error.downcast_ref::<HostLimit>() {
             return Failure::HostCalls(what);
+        }
+        if let Some(DeniedCall(function)) = error.downcast_ref::<DeniedCall>() {
+            return Failure::DeniedCall(function.clone());
         }
         match error.downcast_ref::<Trap>() {
             Some(Trap::OutOfFuel) => Failure::OutOfFuel { fuel: self.limits.fuel },

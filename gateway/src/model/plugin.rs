@@ -77,11 +77,13 @@ pub enum Import {
     Log,
     /// Reading all of the desired state.
     DesiredState,
+    /// WASI, which is answered and gives nothing.
+    Wasi,
 }
 
 impl Import {
     /// All there are.
-    pub const ALL: [Self; 2] = [Self::Log, Self::DesiredState];
+    pub const ALL: [Self; 3] = [Self::Log, Self::DesiredState, Self::Wasi];
 
     /// The word the configuration uses.
     #[must_use]
@@ -89,6 +91,7 @@ impl Import {
         match self {
             Self::Log => "log",
             Self::DesiredState => "desired-state",
+            Self::Wasi => "wasi",
         }
     }
 }

@@ -8,6 +8,7 @@ mod server;
 mod record;
 mod sandbox;
 mod compiled;
+mod wasi;
 mod validate;
 mod create;
 mod delete;

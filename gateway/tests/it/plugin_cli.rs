@@ -70,6 +70,22 @@ fn every_bundled_plugin_passes_its_cases() {
 }
 
 #[test]
+fn a_folder_that_cargo_does_not_build_is_taken_by_the_file_that_it_names() {
+    let root = tempfile::tempdir().expect("a folder");
+    let folder = scale_to_zero(root.path());
+    let entry = fs::read_to_string(folder.join("plugin.yaml")).expect("the entry");
+    fs::write(folder.join("plugin.yaml"), entry.replace("bundled:scale-to-zero", "file:other/made.wasm"))
+        .unwrap();
+    let path = folder.display().to_string();
+    let (status, said) = plugin(&["test", "--path", &path, "deployment"]);
+    assert!(status == Some(1) && said.contains("other/made.wasm: No such file"), "{said}");
+    fs::create_dir(folder.join("other")).unwrap();
+    fs::copy(BUNDLED, folder.join("other/made.wasm")).expect("a copy");
+    let (status, said) = plugin(&["test", "--path", &path, "deployment"]);
+    assert!(status == Some(0) && said.contains("1 passed, 0 failed"), "{said}");
+}
+
+#[test]
 fn a_case_that_differs_is_shown_and_can_be_blessed() {
     let root = tempfile::tempdir().expect("a folder");
     let folder = scale_to_zero(root.path());
@@ -250,11 +266,11 @@ fn a_file_is_looked_into_whatever_it_is() {
     let (_, said) = inspect(&isolate);
     let asked = "asks for  kinds: [networking.k8s.io/v1/NetworkPolicy]\n          create: true\n";
     assert!(said.contains(asked), "{said}");
-    let clock = wat::parse_str(r#"(component (import "wasi:clocks/wall-clock@0.2.0" (instance)))"#).unwrap();
+    let clock = wat::parse_str(r#"(component (import "wasi:clocks/wall-clock@0.3.0" (instance)))"#).unwrap();
     for (bytes, expected) in [
         (&b"#!/bin/sh"[..], "file.wasm"),
         (&wat::parse_str("(module)").unwrap(), "does not follow the contract riposte:plugin@0.1.0"),
-        (&clock, "imports wasi:clocks/wall-clock@0.2.0"),
+        (&clock, "imports wasi:clocks/wall-clock@0.3.0"),
     ] {
         let (status, said) = inspect(bytes);
         assert!(status == Some(1) && said.contains(expected), "{said}");

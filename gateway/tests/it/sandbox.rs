@@ -331,7 +331,7 @@ fn what_cannot_be_a_plugin_is_refused_at_load_with_the_reason() {
     let engine = engine();
     let quiet = module("(i32.const 128)", "");
     let in_start = module("(i32.const 128)", "(start $first) (func $first (unreachable))");
-    let clock = r#"(component (import "wasi:clocks/wall-clock@0.2.0" (instance)))"#;
+    let clock = r#"(component (import "wasi:clocks/wall-clock@0.3.0" (instance)))"#;
     let other_contract = wat::parse_str(quiet.replace("@0.1.0", "@9.0.0")).unwrap();
     let table = [
         ("text", b"#!/bin/sh".to_vec(), "no WebAssembly: it begins with \"#!/bin/s\""),
@@ -339,7 +339,7 @@ fn what_cannot_be_a_plugin_is_refused_at_load_with_the_reason() {
         ("cut", core_module(&quiet)[..200].to_vec(), "contract riposte:plugin@0.1.0"),
         ("no-contract", wat::parse_str("(module)").unwrap(), "contract riposte:plugin@0.1.0"),
         ("other-contract", other_contract, "contract riposte:plugin@0.1.0"),
-        ("clock", wat::parse_str(clock).unwrap(), "imports wasi:clocks/wall-clock@0.2.0"),
+        ("clock", wat::parse_str(clock).unwrap(), "imports wasi:clocks/wall-clock@0.3.0"),
         ("in-start", core_module(&in_start), "failed at load (trap)"),
     ];
     for (name, bytes, expected) in table {

@@ -1,7 +1,8 @@
 //! A plugin's folder: `plugin.yaml`, the code, and how it is loaded.
 //!
 //! `plugin.yaml` is one entry of the gateway's `plugins`, so that what is tested here is what an
-//! operator copies. Its source and its digest name a published file; an author runs another one.
+//! operator copies. Its source and its digest name a published file; an author runs another one: what
+//! cargo builds of the folder or, where another toolchain builds it, the file of that name in the folder.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +19,8 @@ pub(super) struct Subject {
     /// The plugin's folder, with its `plugin.yaml`.
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(super) path: PathBuf,
-    /// Take this `.wasm` file instead of building the folder.
+    /// Take this `.wasm` file instead of building the folder. A folder without a Cargo.toml is not built:
+    /// the file that its `plugin.yaml` names is taken.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
 }
@@ -30,12 +32,14 @@ impl Subject {
         load(engine, &self.prepare(config)?)
     }
 
-    /// Builds the folder, unless a file was given; the entry that loads the plugin.
+    /// Builds the folder, unless a file was given or cargo does not build it; the entry that loads the
+    /// plugin.
     pub(super) fn prepare(&self, config: Option<Value>) -> Result<PluginConfig, CommandError> {
         let mut settings = self.settings()?;
-        let code = match &self.file {
-            Some(file) => file.clone(),
-            None => build::build(&self.path)?.path,
+        let code = match (&self.file, settings.source.strip_prefix("file:")) {
+            (Some(file), _) => file.clone(),
+            (None, Some(file)) if !self.path.join("Cargo.toml").exists() => self.path.join(file),
+            (None, _) => build::build(&self.path)?.path,
         };
         settings.source = format!("file:{}", code.display());
         settings.digest = None;

@@ -13,11 +13,12 @@ use crate::dispatch::{CONTRACT, Inspection, Limits, inspect};
 use crate::model::plugin::RequestedGrants;
 
 /// What each function of the contract lets a plugin do.
-const CAPABILITIES: [(&str, &str); 4] = [
+const CAPABILITIES: [(&str, &str); 5] = [
     ("desired-state.find", "list the objects of a kind"),
     ("desired-state.get", "read the manifest of an object"),
     ("desired-state.owner", "find the object that a pod comes from"),
     ("log.emit", "write lines to the gateway's log"),
+    ("wasi", "call a WASI that has no files, network or environment, and the event's time as its clock"),
 ];
 
 /// Tell what a file is, what it may call and how it is configured.

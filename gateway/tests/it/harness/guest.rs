@@ -66,10 +66,23 @@ pub(crate) fn deletes(api_version: &str, kind: &str, namespace: &str, name: &str
 
 /// The bytes of a module as a plain `cargo build --target wasm32-unknown-unknown` leaves them.
 pub(crate) fn core_module(text: &str) -> Vec<u8> {
+    embedded(text, None)
+}
+
+/// The same for the world `guest` of another document, which includes the contract's.
+pub(crate) fn core_module_of(text: &str, document: &str) -> Vec<u8> {
+    embedded(text, Some(document))
+}
+
+fn embedded(text: &str, document: Option<&str>) -> Vec<u8> {
     let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk/wit");
     let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_dir(&wit).expect("the contract parses");
-    let world = resolve.select_world(&[package], Some("plugin")).expect("the world");
+    let (contract, _) = resolve.push_dir(&wit).expect("the contract parses");
+    let (package, world) = match document {
+        None => (contract, "plugin"),
+        Some(document) => (resolve.push_str("guest.wit", document).expect("the document parses"), "guest"),
+    };
+    let world = resolve.select_world(&[package], Some(world)).expect("the world");
     let mut module = wat::parse_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false)
         .expect("it is embedded");
