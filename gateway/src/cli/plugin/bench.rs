@@ -15,8 +15,8 @@ use super::folder::{Subject, load};
 use super::scene::Scene;
 use super::{cannot, no, of_limit, read};
 use crate::cli::CommandError;
-use crate::cli::events::inert;
 use crate::dispatch::Engine;
+use crate::model::text::inert;
 
 /// Calls of one side before the other one has its turn.
 const TURN_CALLS: usize = 50;

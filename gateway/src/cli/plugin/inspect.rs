@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use super::{not_loaded, read, thousands};
 use crate::cli::CommandError;
-use crate::cli::events::{indent, inert};
+use crate::cli::events::indent;
 use crate::dispatch::{CONTRACT, Engine, Inspection, inspect};
+use crate::model::text::inert;
 
 /// What each function of the contract lets a plugin do.
 const CAPABILITIES: [(&str, &str); 4] = [
