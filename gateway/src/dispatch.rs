@@ -8,12 +8,14 @@ mod bare;
 mod bindings;
 mod catalog;
 mod component;
+mod description;
 mod engine;
 mod failure;
 mod host;
 mod inspection;
 mod renewal;
 mod sandbox;
+mod schema;
 mod subscription;
 
 pub use bare::Bare;

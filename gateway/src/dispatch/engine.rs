@@ -12,7 +12,11 @@ pub(super) const TICK_MS: u64 = 5;
 /// Memory of an instance that stays mapped between events, in bytes.
 const KEEP_RESIDENT_BYTES: usize = 512 << 10;
 /// Instances at the same time.
-const INSTANCES_MAX: u32 = 64;
+pub(super) const INSTANCES_MAX: u32 = 64;
+/// Memories of one plugin, and its tables: what one takes, no other one has.
+const MEMORIES_MAX: u32 = 4;
+/// Modules of one plugin.
+const MODULES_MAX: u32 = 16;
 /// The largest memory that a plugin's limit may ask for, in bytes.
 pub(super) const MEMORY_BYTES_CEILING: usize = 256 << 20;
 
@@ -45,6 +49,9 @@ impl Engine {
             .total_core_instances(INSTANCES_MAX * 4)
             .total_memories(INSTANCES_MAX)
             .total_tables(INSTANCES_MAX * 4)
+            .max_core_instances_per_component(MODULES_MAX)
+            .max_memories_per_component(MEMORIES_MAX)
+            .max_tables_per_component(MEMORIES_MAX)
             .max_memory_size(MEMORY_BYTES_CEILING)
             .linear_memory_keep_resident(KEEP_RESIDENT_BYTES);
         let mut config = Config::new();

@@ -33,6 +33,9 @@ pub enum Failure {
         /// The limit.
         table_elements_max: usize,
     },
+    /// Too many plugins run at the same time; this one is not to blame.
+    #[error("all instances of the engine are in use")]
+    Crowded,
     /// It panicked; the sdk's hook has said why.
     #[error("{0}")]
     Panic(String),
@@ -60,6 +63,7 @@ impl Failure {
             Self::InvocationTimeout { .. } => "invocation-timeout",
             Self::Memory { .. } => "memory",
             Self::Table { .. } => "table",
+            Self::Crowded => "crowded",
             Self::Panic(_) => "panic",
             Self::Trap(_) => "trap",
             Self::HostCalls(_) => "host-calls",
@@ -71,6 +75,39 @@ impl Failure {
     /// Whether another try may end differently: only time can, everything else is determined.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::CpuDeadline { .. } | Self::InvocationTimeout { .. })
+        matches!(self, Self::CpuDeadline { .. } | Self::InvocationTimeout { .. } | Self::Crowded)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmtime::Store;
+
+    use super::super::catalog::{Catalog, Limits, PluginConfig};
+    use super::super::engine::{Engine, INSTANCES_MAX};
+    use super::super::host::Host;
+
+    #[test]
+    fn an_engine_without_a_free_place_is_no_fault_of_the_plugin() {
+        let engine = Engine::new().expect("an engine");
+        let entry = serde_json::json!({
+            "name": "s", "source": "bundled:scale-to-zero", "config": { "rules": ["r"] }, "limits": { "guestTimeMs": 20_000 },
+        });
+        let entry: PluginConfig = serde_json::from_value(entry).expect("an entry");
+        let catalog = Catalog::load(&engine, &[entry]).expect("it is loaded");
+        let sandbox = &catalog.plugins()[0].sandbox;
+        let taken: Vec<Store<Host>> = (0..INSTANCES_MAX)
+            .map(|_| {
+                let mut store = Store::new(&engine.wasm, Host::new(None, Limits::default()));
+                store.set_epoch_deadline(u64::MAX / 2);
+                store.set_fuel(u64::MAX).expect("fuel");
+                sandbox.pre.instantiate(&mut store).expect("a place");
+                store
+            })
+            .collect();
+        let crowded = sandbox.describe().expect_err("no place is left");
+        assert_eq!((crowded.kind(), crowded.is_transient()), ("crowded", true), "{crowded:?}");
+        drop(taken);
+        assert!(sandbox.describe().is_ok(), "the places are free again");
     }
 }

@@ -1,6 +1,7 @@
 //! What a guest may call: the log and look-ups, each counted against a limit.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use wasmtime::ResourceLimiter;
 
@@ -18,8 +19,12 @@ pub(super) struct Host {
     pub(super) log: Vec<LogLine>,
     log_bytes: usize,
     lookups: usize,
-    /// The most linear memory so far, in bytes.
+    /// When nobody waits for the answer any more.
+    deadline: Instant,
+    /// The linear memory of all of its modules, in bytes.
     pub(super) memory_bytes: usize,
+    /// The elements of all of its tables.
+    table_elements: usize,
     pub(super) memory_exceeded: bool,
     pub(super) table_exceeded: bool,
 }
@@ -29,21 +34,32 @@ pub(super) struct Host {
 #[error("exceeded its limit of {0}")]
 pub(super) struct HostLimit(pub(super) &'static str);
 
+/// A guest called when its time was over.
+#[derive(Debug, thiserror::Error)]
+#[error("its time is over")]
+pub(super) struct Late;
+
 impl Host {
     pub(super) fn new(snapshot: Option<Arc<Snapshot>>, limits: Limits) -> Self {
         Self {
             snapshot,
+            deadline: Instant::now() + Duration::from_millis(limits.invocation_ms),
             limits,
             log: Vec::new(),
             log_bytes: 0,
             lookups: 0,
             memory_bytes: 0,
+            table_elements: 0,
             memory_exceeded: false,
             table_exceeded: false,
         }
     }
 
+    /// Look-ups take the host's time, of which the guest's epoch knows only once it runs again.
     fn look_up(&mut self) -> wasmtime::Result<Option<&Snapshot>> {
+        if Instant::now() > self.deadline {
+            return Err(Late.into());
+        }
         self.lookups += 1;
         if self.lookups > self.limits.lookups_max {
             return Err(HostLimit("look-ups").into());
@@ -101,18 +117,25 @@ impl desired_state::Host for Host {
 }
 
 impl ResourceLimiter for Host {
-    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let granted = desired <= self.limits.memory_bytes_max;
+    // A component may have several modules, and each of them a memory: together they count.
+    fn memory_growing(&mut self, now: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let wanted = self.memory_bytes.saturating_add(desired.saturating_sub(now));
+        let granted = wanted <= self.limits.memory_bytes_max;
         if granted {
-            self.memory_bytes = self.memory_bytes.max(desired);
+            self.memory_bytes = wanted;
         }
         self.memory_exceeded |= !granted;
         Ok(granted)
     }
 
-    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        self.table_exceeded |= desired > self.limits.table_elements_max;
-        Ok(desired <= self.limits.table_elements_max)
+    fn table_growing(&mut self, now: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let wanted = self.table_elements.saturating_add(desired.saturating_sub(now));
+        let granted = wanted <= self.limits.table_elements_max;
+        if granted {
+            self.table_elements = wanted;
+        }
+        self.table_exceeded |= !granted;
+        Ok(granted)
     }
 }
 

@@ -3,17 +3,27 @@
 use std::sync::Arc;
 
 use wasmtime::component::{HasSelf, Linker};
-use wasmtime::{Store, Trap};
+use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 
 use super::bindings::riposte::plugin::types as guest;
 use super::bindings::{Plugin as Instance, PluginPre};
 use super::catalog::Limits;
+use super::description::checked;
 use super::engine::{Engine, TICK_MS};
 use super::failure::Failure;
-use super::host::{Host, HostLimit, from_guest};
+use super::host::{Host, HostLimit, Late, from_guest};
 use crate::model::event::Event;
+use crate::model::manifest::ObjectRef;
 use crate::model::patch::{Change, Changes, Decision, Patch};
+use crate::model::text::cut;
 use crate::repository::Snapshot;
+
+/// The longest reason of a plugin, in bytes; the rest is cut off.
+pub(super) const REASON_BYTES_MAX: usize = 4 << 10;
+/// The longest title of a proposal, in bytes.
+const TITLE_BYTES_MAX: usize = 256;
+/// The longest part of an object's name, in bytes: Kubernetes has no longer one.
+const NAME_BYTES_MAX: usize = 253;
 
 /// A line that a plugin logged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +96,7 @@ impl Sandbox {
 
     /// What the plugin says of itself.
     pub(super) fn describe(&self) -> Result<guest::Description, Failure> {
-        self.run(None, |instance, store| instance.call_describe(store)).answer
+        self.run(None, |instance, store| instance.call_describe(store)).answer.and_then(checked)
     }
 
     /// Whether the plugin accepts a configuration.
@@ -112,13 +122,16 @@ impl Sandbox {
             self.run(Some(snapshot), |instance, store| instance.call_handle(store, &event, config));
         let answer = answer.and_then(|answer| match answer {
             Ok(decision) => read(decision, &self.limits),
-            Err(error) => Err(Failure::PluginError(match error {
-                guest::PluginError::InvalidEvent(reason) => format!("the event is invalid: {reason}"),
-                guest::PluginError::InvalidConfig(reason) => {
-                    format!("the configuration is invalid: {reason}")
-                }
-                guest::PluginError::Internal(reason) => reason,
-            })),
+            Err(error) => {
+                let reason = match error {
+                    guest::PluginError::InvalidEvent(reason) => format!("the event is invalid: {reason}"),
+                    guest::PluginError::InvalidConfig(reason) => {
+                        format!("the configuration is invalid: {reason}")
+                    }
+                    guest::PluginError::Internal(reason) => reason,
+                };
+                Err(Failure::PluginError(cut(reason, REASON_BYTES_MAX)))
+            }
         });
         Trial { answer, fuel, memory_bytes: host.memory_bytes, log: host.log }
     }
@@ -168,6 +181,12 @@ impl Sandbox {
         }
         if let Some(HostLimit(what)) = error.downcast_ref::<HostLimit>() {
             return Failure::HostCalls(what);
+        }
+        if error.is::<Late>() {
+            return Failure::InvocationTimeout { invocation_ms: self.limits.invocation_ms };
+        }
+        if error.is::<PoolConcurrencyLimitError>() {
+            return Failure::Crowded;
         }
         match error.downcast_ref::<Trap>() {
             Some(Trap::OutOfFuel) => Failure::OutOfFuel { fuel: self.limits.fuel },
@@ -220,7 +239,7 @@ fn read(decision: guest::Decision, limits: &Limits) -> Result<Decision, Failure>
             return if reason.len() > limits.decision_bytes_max {
                 bad(format!("a reason is longer than {} bytes", limits.decision_bytes_max))
             } else {
-                Ok(Decision::Ignore { reason })
+                Ok(Decision::Ignore { reason: cut(reason, REASON_BYTES_MAX) })
             };
         }
         guest::Decision::Propose(proposal) => proposal,
@@ -251,11 +270,25 @@ fn read(decision: guest::Decision, limits: &Limits) -> Result<Decision, Failure>
             guest::Change::JsonPatch(_) if value.is_array() => Change::JsonPatch(value),
             guest::Change::MergePatch(_) if value.is_object() => Change::MergePatch(value),
             guest::Change::Create(creation) if value.is_object() => {
-                Change::Create { manifest: value, beside: from_guest(creation.beside) }
+                Change::Create { manifest: value, beside: named(creation.beside)? }
             }
             _ => return bad("a JSON Patch is an array, a merge patch and a manifest are objects".to_owned()),
         };
-        patches.push(Patch { target: from_guest(patch.target), change });
+        patches.push(Patch { target: named(patch.target)?, change });
     }
-    Ok(Decision::Propose(Changes { patches, title: proposal.title, reason: proposal.reason }))
+    let (title, reason) = (cut(proposal.title, TITLE_BYTES_MAX), cut(proposal.reason, REASON_BYTES_MAX));
+    Ok(Decision::Propose(Changes { patches, title, reason }))
+}
+
+/// An object that can be one: a longer name is no name, and would be told again with every reason
+/// against it.
+fn named(target: guest::ObjectRef) -> Result<ObjectRef, Failure> {
+    let target = from_guest(target);
+    let namespace = target.namespace.as_deref().unwrap_or_default();
+    let parts = [&target.api_version, &target.kind, &target.name, namespace];
+    if parts.iter().any(|part| part.len() > NAME_BYTES_MAX) {
+        let reason = format!("a part of an object's name is longer than {NAME_BYTES_MAX} bytes");
+        return Err(Failure::BadOutput(reason));
+    }
+    Ok(target)
 }
