@@ -7,6 +7,7 @@ mod receive;
 mod server;
 mod record;
 mod sandbox;
+mod hostile;
 mod validate;
 mod create;
 mod documents;
