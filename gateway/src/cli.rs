@@ -17,6 +17,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::model::text::inert;
 use crate::telemetry::{self, LogFormat};
 
 /// Turns security events into reviewed Git commits.
@@ -93,7 +94,7 @@ impl Cli {
         match result {
             Ok(()) => ExitCode::SUCCESS,
             Err(CommandError::Negative(reason)) => {
-                let _stderr_is_gone = writeln!(std::io::stderr(), "riposte: {reason}").is_err();
+                let _stderr_is_gone = writeln!(std::io::stderr(), "riposte: {}", inert(&reason)).is_err();
                 ExitCode::from(1)
             }
             Err(CommandError::Failed(error)) => {
@@ -104,7 +105,8 @@ impl Cli {
     }
 }
 
-/// Says an error with its causes on standard error.
+/// Says an error with its causes on standard error. Words of a plugin or a server can be among them.
 pub fn report(error: &(dyn std::error::Error + 'static)) {
-    let _stderr_is_gone = writeln!(std::io::stderr(), "riposte: {}", crate::pipeline::chain(error)).is_err();
+    let _stderr_is_gone =
+        writeln!(std::io::stderr(), "riposte: {}", inert(&crate::pipeline::chain(error))).is_err();
 }

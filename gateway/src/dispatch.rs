@@ -10,12 +10,14 @@ mod cache;
 mod catalog;
 mod compiler;
 mod component;
+mod description;
 mod engine;
 mod failure;
 mod host;
 mod inspection;
 mod renewal;
 mod sandbox;
+mod schema;
 mod subscription;
 mod wasi;
 

@@ -7,3 +7,4 @@ pub mod manifest;
 pub mod outcome;
 pub mod patch;
 pub mod plugin;
+pub mod text;

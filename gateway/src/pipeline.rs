@@ -12,6 +12,7 @@ mod modes;
 mod plugins;
 mod preview;
 mod process;
+mod turns;
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use http::HeaderMap;
 use tokio::sync::{Notify, watch};
 
 pub use breaker::{Breakers, Parked};
+pub use decide::Deciding;
 pub use hold::Hold;
 pub use modes::Modes;
 pub use preview::Preview;
@@ -44,7 +46,7 @@ pub struct Limits {
     pub attempts_max: i64,
     /// Times a commit is made anew at once because the head moved.
     pub races_max: u32,
-    /// Reactions taken from the journal in one round.
+    /// Reactions of one plugin taken from the journal at once.
     pub round_reactions_max: u32,
     /// Plugins that run at the same time.
     pub plugins_running_max: usize,

@@ -11,6 +11,7 @@ mod index;
 mod kustomize;
 mod owner;
 pub mod edit;
+mod patch;
 mod files;
 pub mod git;
 mod push;

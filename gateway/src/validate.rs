@@ -198,7 +198,7 @@ fn apply(
     let edit_refused =
         |error| vec![Refusal::Edit { target: target.clone(), path: located.path.clone(), error }];
     let after = patched(before, &patch.change).map_err(edit_refused)?;
-    let changed = differences(before, &after);
+    let changed = differences(before, &after).map_err(edit_refused)?;
     let mut reasons: Vec<Refusal> = grant::check_fields(rules.grants, target, &changed).into_iter().collect();
     reasons.extend(identity(target, before, &after));
     if !changed.is_empty() {

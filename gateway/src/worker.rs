@@ -6,11 +6,11 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinSet;
 
 use crate::model::manifest::CommitSha;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Deciding, Pipeline};
 use crate::record::RecordError;
 use crate::shutdown::Shutdown;
 
@@ -31,7 +31,11 @@ pub async fn run(pipeline: Arc<Pipeline>, shutdown: Shutdown) {
     });
     let stop = shutdown.clone();
     loops.spawn(async move {
-        repeat("decide", &reactions.wake.reactions, stop, || reactions.decide_due()).await;
+        // One step at a time; what is being decided stays from one to the next.
+        let deciding = Mutex::new(Deciding::default());
+        let step = || async { reactions.decide_due(&mut *deciding.lock().await).await };
+        repeat("decide", &reactions.wake.reactions, stop, step).await;
+        deciding.into_inner().end().await;
     });
     loops.spawn(async move {
         repeat("commit", &proposals.wake.proposals, shutdown, || proposals.commit_due()).await;

@@ -8,10 +8,10 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::CommandError;
-use super::events::inert;
 use crate::commit::Notifier;
 use crate::config::Config;
 use crate::gateway::{compiler, load_plugins};
+use crate::model::text::inert;
 use crate::pipeline::chain;
 use crate::repository::Repository;
 use crate::validate::not_granted;
@@ -39,7 +39,7 @@ impl<W: Write> Findings<'_, W> {
             Ok(detail) => writeln!(self.out, "ok     {what}: {detail}")?,
             Err(error) => {
                 self.wrong += 1;
-                writeln!(self.out, "wrong  {what}: {error}")?;
+                writeln!(self.out, "wrong  {what}: {}", inert(&error.to_string()))?;
             }
         }
         Ok(())
@@ -55,7 +55,7 @@ impl<W: Write> Findings<'_, W> {
             Ok(format!("{objects} objects in {} files", snapshot.files().count())),
         )?;
         for (path, reason) in snapshot.skipped() {
-            writeln!(self.out, "note   manifests: {path} is left out: {reason}")?;
+            writeln!(self.out, "note   manifests: {} is left out: {}", inert(path), inert(reason))?;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::CommandError;
 use super::client::Connection;
+use crate::model::text::inert;
 
 /// Ask the journal for events.
 #[derive(Debug, Args)]
@@ -205,22 +206,11 @@ pub(super) fn print_event(out: &mut impl Write, event: &Value) -> Result<(), Com
 
 pub(super) fn indent(out: &mut impl Write, block: &str) -> Result<(), CommandError> {
     for line in block.lines() {
-        writeln!(out, "    {}", inert(line))?;
+        // A tab moves the rest of its line, as it does in the file.
+        let line: Vec<String> = line.split('\t').map(inert).collect();
+        writeln!(out, "    {}", line.join("\t"))?;
     }
     Ok(())
-}
-
-/// Event text can hold terminal escapes; they are shown, not obeyed.
-pub(super) fn inert(line: &str) -> String {
-    let mut shown = String::with_capacity(line.len());
-    for character in line.chars() {
-        if character.is_control() && character != '\t' {
-            shown.extend(character.escape_default());
-        } else {
-            shown.push(character);
-        }
-    }
-    shown
 }
 
 pub(super) fn print_json(out: &mut impl Write, value: &Value) -> Result<(), CommandError> {

@@ -6,6 +6,8 @@
 
 use std::fmt::Write as _;
 
+use crate::model::text::is_unprintable;
+
 /// The longest subject, in characters.
 const SUBJECT_CHARS_MAX: usize = 120;
 
@@ -156,15 +158,6 @@ fn escape(text: &str) -> String {
         }
     }
     escaped
-}
-
-/// Control characters, and those that make text read otherwise than it is: separators, zero widths
-/// and changes of direction.
-fn is_unprintable(character: char) -> bool {
-    character.is_control()
-        || matches!(character,
-            '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]

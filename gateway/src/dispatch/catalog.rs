@@ -12,10 +12,12 @@ use super::component::{CONTRACT, component, digest};
 use super::engine::{Engine, MEMORY_BYTES_CEILING};
 use super::failure::Failure;
 use super::inspection::requested;
-use super::sandbox::{Dispatched, Sandbox, Trial};
+use super::sandbox::{Dispatched, REASON_BYTES_MAX, Sandbox, Trial};
+use super::schema;
 use super::subscription::Filter;
 use crate::model::event::Event;
 use crate::model::plugin::{Description, Grants, Mode, PluginIdentity};
+use crate::model::text::cut;
 use crate::repository::Snapshot;
 
 /// Plugins that come with the gateway.
@@ -191,9 +193,6 @@ pub enum LoadError {
     },
 }
 
-/// Errors of one configuration that are told.
-const SCHEMA_ERRORS_MAX: usize = 8;
-
 /// A loaded plugin.
 #[derive(Debug, Clone)]
 pub struct Plugin {
@@ -204,7 +203,7 @@ pub struct Plugin {
     grants: Grants,
     config: serde_json::Value,
     config_text: String,
-    sandbox: Sandbox,
+    pub(super) sandbox: Sandbox,
 }
 
 impl Plugin {
@@ -342,28 +341,19 @@ impl Plugin {
 fn accepted(
     sandbox: &Sandbox,
     plugin: &str,
-    schema: &str,
+    schema_text: &str,
     config: &serde_json::Value,
 ) -> Result<String, LoadError> {
     let text = config.to_string();
     sandbox
         .validate_config(&text)
         .map_err(|failure| LoadError::Failed { plugin: plugin.to_owned(), failure })?
-        .and_then(|()| check_schema(schema, config))
-        .map_err(|reason| LoadError::Config { plugin: plugin.to_owned(), reason })?;
+        .and_then(|()| schema::check(schema_text, config))
+        .map_err(|reason| LoadError::Config {
+            plugin: plugin.to_owned(),
+            reason: cut(reason, REASON_BYTES_MAX),
+        })?;
     Ok(text)
-}
-
-/// Holds the configuration against the schema that the plugin publishes: its bounds count, whether or
-/// not the plugin's own check knows them.
-fn check_schema(schema: &str, config: &serde_json::Value) -> Result<(), String> {
-    let invalid = |error: String| format!("the JSON Schema that it publishes is none: {error}");
-    let schema = serde_json::from_str(schema).map_err(|error| invalid(error.to_string()))?;
-    let validator = jsonschema::validator_for(&schema).map_err(|error| invalid(error.to_string()))?;
-    let errors = validator.iter_errors(config).take(SCHEMA_ERRORS_MAX);
-    let reasons: Vec<String> =
-        errors.map(|error| format!("config{}: {error}", error.instance_path())).collect();
-    if reasons.is_empty() { Ok(()) } else { Err(reasons.join("; ")) }
 }
 
 fn of_type(name: &str) -> Filter {

@@ -16,6 +16,10 @@ const TICK_MS: u64 = 5;
 const KEEP_RESIDENT_BYTES: usize = 512 << 10;
 /// Instances at the same time.
 const INSTANCES_MAX: u32 = 64;
+/// Memories of one plugin, and its tables: what one takes, no other one has.
+const MEMORIES_MAX: u32 = 4;
+/// Modules of one plugin.
+const MODULES_MAX: u32 = 16;
 /// The largest memory that a plugin's limit may ask for, in bytes.
 pub(super) const MEMORY_BYTES_CEILING: usize = 256 << 20;
 
@@ -85,6 +89,9 @@ fn pool() -> PoolingAllocationConfig {
         .total_core_instances(INSTANCES_MAX * 4)
         .total_memories(INSTANCES_MAX)
         .total_tables(INSTANCES_MAX * 4)
+        .max_core_instances_per_component(MODULES_MAX)
+        .max_memories_per_component(MEMORIES_MAX)
+        .max_tables_per_component(MEMORIES_MAX)
         .max_memory_size(MEMORY_BYTES_CEILING)
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
         .table_keep_resident(KEEP_RESIDENT_BYTES);

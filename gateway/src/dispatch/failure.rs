@@ -33,6 +33,9 @@ pub enum Failure {
         /// The limit.
         table_elements_max: usize,
     },
+    /// Too many plugins run at the same time; this one is not to blame.
+    #[error("all instances of the engine are in use")]
+    Crowded,
     /// It panicked; the sdk's hook has said why.
     #[error("{0}")]
     Panic(String),
@@ -63,6 +66,7 @@ impl Failure {
             Self::InvocationTimeout { .. } => "invocation-timeout",
             Self::Memory { .. } => "memory",
             Self::Table { .. } => "table",
+            Self::Crowded => "crowded",
             Self::Panic(_) => "panic",
             Self::Trap(_) => "trap",
             Self::DeniedCall(_) => "denied-call",
@@ -75,6 +79,6 @@ impl Failure {
     /// Whether another try may end differently: only time can, everything else is determined.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::CpuDeadline { .. } | Self::InvocationTimeout { .. })
+        matches!(self, Self::CpuDeadline { .. } | Self::InvocationTimeout { .. } | Self::Crowded)
     }
 }

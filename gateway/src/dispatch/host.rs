@@ -24,8 +24,10 @@ pub(super) struct Host {
     pub(super) log: Vec<LogLine>,
     log_bytes: usize,
     lookups: usize,
-    /// The most linear memory so far, in bytes.
+    /// The linear memory of all of its modules, in bytes.
     pub(super) memory_bytes: usize,
+    /// The elements of all of its tables.
+    table_elements: usize,
     pub(super) memory_exceeded: bool,
     pub(super) table_exceeded: bool,
 }
@@ -58,6 +60,7 @@ impl Host {
             log_bytes: 0,
             lookups: 0,
             memory_bytes: 0,
+            table_elements: 0,
             memory_exceeded: false,
             table_exceeded: false,
         }
@@ -138,18 +141,25 @@ impl desired_state::Host for Host {
 }
 
 impl ResourceLimiter for Host {
-    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let granted = desired <= self.limits.memory_bytes_max;
+    // A component may have several modules, and each of them a memory: together they count.
+    fn memory_growing(&mut self, now: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let wanted = self.memory_bytes.saturating_add(desired.saturating_sub(now));
+        let granted = wanted <= self.limits.memory_bytes_max;
         if granted {
-            self.memory_bytes = self.memory_bytes.max(desired);
+            self.memory_bytes = wanted;
         }
         self.memory_exceeded |= !granted;
         Ok(granted)
     }
 
-    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        self.table_exceeded |= desired > self.limits.table_elements_max;
-        Ok(desired <= self.limits.table_elements_max)
+    fn table_growing(&mut self, now: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let wanted = self.table_elements.saturating_add(desired.saturating_sub(now));
+        let granted = wanted <= self.limits.table_elements_max;
+        if granted {
+            self.table_elements = wanted;
+        }
+        self.table_exceeded |= !granted;
+        Ok(granted)
     }
 }
 

@@ -3,18 +3,28 @@
 use std::sync::Arc;
 
 use wasmtime::component::{HasSelf, Linker};
-use wasmtime::{Store, Trap, UpdateDeadline};
+use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline};
 
 use super::bindings::riposte::plugin::types as guest;
 use super::bindings::{Plugin as Instance, PluginPre};
 use super::catalog::Limits;
+use super::description::checked;
 use super::engine::Engine;
 use super::failure::Failure;
 use super::host::{Host, HostLimit, Overdue, from_guest};
 use super::wasi::{self, DeniedCall, Wasi};
 use crate::model::event::Event;
+use crate::model::manifest::ObjectRef;
 use crate::model::patch::{Change, Changes, Decision, Patch};
+use crate::model::text::cut;
 use crate::repository::Snapshot;
+
+/// The longest reason of a plugin, in bytes; the rest is cut off.
+pub(super) const REASON_BYTES_MAX: usize = 4 << 10;
+/// The longest title of a proposal, in bytes.
+const TITLE_BYTES_MAX: usize = 256;
+/// The longest part of an object's name, in bytes: Kubernetes has no longer one.
+const NAME_BYTES_MAX: usize = 253;
 
 /// A line that a plugin logged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +100,7 @@ impl Sandbox {
 
     /// What the plugin says of itself.
     pub(super) fn describe(&self) -> Result<guest::Description, Failure> {
-        self.run(None, None, |instance, store| instance.call_describe(store)).answer
+        self.run(None, None, |instance, store| instance.call_describe(store)).answer.and_then(checked)
     }
 
     /// Whether the plugin accepts a configuration.
@@ -116,13 +126,16 @@ impl Sandbox {
             .run(Some(&event), Some(snapshot), |instance, store| instance.call_handle(store, &event, config));
         let answer = answer.and_then(|answer| match answer {
             Ok(decision) => read(decision, &self.limits),
-            Err(error) => Err(Failure::PluginError(match error {
-                guest::PluginError::InvalidEvent(reason) => format!("the event is invalid: {reason}"),
-                guest::PluginError::InvalidConfig(reason) => {
-                    format!("the configuration is invalid: {reason}")
-                }
-                guest::PluginError::Internal(reason) => reason,
-            })),
+            Err(error) => {
+                let reason = match error {
+                    guest::PluginError::InvalidEvent(reason) => format!("the event is invalid: {reason}"),
+                    guest::PluginError::InvalidConfig(reason) => {
+                        format!("the configuration is invalid: {reason}")
+                    }
+                    guest::PluginError::Internal(reason) => reason,
+                };
+                Err(Failure::PluginError(cut(reason, REASON_BYTES_MAX)))
+            }
         });
         Trial { answer, fuel, memory_bytes: host.memory_bytes, log: host.log }
     }
@@ -206,6 +219,9 @@ impl Sandbox {
         if let Some(DeniedCall(function)) = error.downcast_ref::<DeniedCall>() {
             return Failure::DeniedCall(function.clone());
         }
+        if error.is::<PoolConcurrencyLimitError>() {
+            return Failure::Crowded;
+        }
         match error.downcast_ref::<Trap>() {
             Some(Trap::OutOfFuel) => Failure::OutOfFuel { fuel: self.limits.fuel },
             Some(Trap::UnreachableCodeReached) => match panic_message(&host.log) {
@@ -256,7 +272,7 @@ fn read(decision: guest::Decision, limits: &Limits) -> Result<Decision, Failure>
             return if reason.len() > limits.decision_bytes_max {
                 bad(format!("a reason is longer than {} bytes", limits.decision_bytes_max))
             } else {
-                Ok(Decision::Ignore { reason })
+                Ok(Decision::Ignore { reason: cut(reason, REASON_BYTES_MAX) })
             };
         }
         guest::Decision::Propose(proposal) => proposal,
@@ -282,24 +298,40 @@ fn read(decision: guest::Decision, limits: &Limits) -> Result<Decision, Failure>
         if bytes > limits.decision_bytes_max {
             return bad(format!("a decision is larger than {} bytes", limits.decision_bytes_max));
         }
-        let change = read_change(patch.change).map_err(Failure::BadOutput)?;
-        patches.push(Patch { target: from_guest(patch.target), change });
+        let change = read_change(patch.change)?;
+        patches.push(Patch { target: named(patch.target)?, change });
     }
-    Ok(Decision::Propose(Changes { patches, title: proposal.title, reason: proposal.reason }))
+    let (title, reason) = (cut(proposal.title, TITLE_BYTES_MAX), cut(proposal.reason, REASON_BYTES_MAX));
+    Ok(Decision::Propose(Changes { patches, title, reason }))
 }
 
-fn read_change(change: guest::Change) -> Result<Change, String> {
+/// An object that can be one: a longer name is no name, and would be told again with every reason
+/// against it.
+fn named(target: guest::ObjectRef) -> Result<ObjectRef, Failure> {
+    let target = from_guest(target);
+    let namespace = target.namespace.as_deref().unwrap_or_default();
+    let parts = [&target.api_version, &target.kind, &target.name, namespace];
+    if parts.iter().any(|part| part.len() > NAME_BYTES_MAX) {
+        let reason = format!("a part of an object's name is longer than {NAME_BYTES_MAX} bytes");
+        return Err(Failure::BadOutput(reason));
+    }
+    Ok(target)
+}
+
+fn read_change(change: guest::Change) -> Result<Change, Failure> {
     let json = |text: &str, fits: fn(&serde_json::Value) -> bool| {
-        let value = serde_json::from_str(text).map_err(|error| format!("a patch is no JSON: {error}"))?;
+        let bad = |reason: String| Failure::BadOutput(reason);
+        let value =
+            serde_json::from_str(text).map_err(|error| bad(format!("a patch is no JSON: {error}")))?;
         let wrong = "a JSON Patch is an array, a merge patch and a manifest are objects";
-        if fits(&value) { Ok(value) } else { Err(wrong.to_owned()) }
+        if fits(&value) { Ok(value) } else { Err(bad(wrong.to_owned())) }
     };
     Ok(match change {
         guest::Change::JsonPatch(text) => Change::JsonPatch(json(&text, serde_json::Value::is_array)?),
         guest::Change::MergePatch(text) => Change::MergePatch(json(&text, serde_json::Value::is_object)?),
         guest::Change::Create(guest::Creation { manifest, beside }) => {
             let manifest = json(&manifest, serde_json::Value::is_object)?;
-            Change::Create { manifest, beside: from_guest(beside) }
+            Change::Create { manifest, beside: named(beside)? }
         }
         guest::Change::Delete => Change::Delete {},
     })

@@ -37,7 +37,7 @@ pub struct Parked {
 impl Breakers {
     /// Notes a failure. What it returns is the beginning of a wait.
     pub(super) fn failed(&self, plugin: &str, failure: &Failure) -> Option<Parked> {
-        if matches!(failure, Failure::PluginError(_)) {
+        if matches!(failure, Failure::PluginError(_) | Failure::Crowded) {
             return None;
         }
         let now = clock::now_us();

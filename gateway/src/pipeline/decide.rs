@@ -1,10 +1,15 @@
-//! A pending reaction meets its plugin.
+//! Pending reactions meet their plugins, several at a time, each plugin in its turn.
+//!
+//! There are no rounds: a place that is free goes to whoever's turn it is, so that no plugin waits for
+//! what another one takes long with.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::task::block_in_place;
+use tokio::task::{JoinSet, block_in_place};
 
-use super::Pipeline;
+use super::turns::Turns;
+use super::{Pipeline, chain};
 use crate::clock;
 use crate::crash_point::CrashPoint;
 use crate::dispatch::Failure;
@@ -13,7 +18,105 @@ use crate::model::patch::Decision;
 use crate::record::{Decided, DueReaction, RecordError, Settlement, Stage};
 use crate::repository::Snapshot;
 
+/// How often the journal is asked for what has become due by time while plugins run.
+const LOOK_MS: u64 = 500;
+
+/// What is being decided, from one step to the next.
+#[derive(Debug)]
+pub struct Deciding {
+    turns: Turns,
+    running: JoinSet<(DueReaction, Result<(), RecordError>)>,
+    /// The desired state that decisions are made from.
+    snapshot: Option<Arc<Snapshot>>,
+    /// Whether the journal may have more than is known here.
+    look: bool,
+}
+
+impl Default for Deciding {
+    fn default() -> Self {
+        Self { turns: Turns::default(), running: JoinSet::new(), snapshot: None, look: true }
+    }
+}
+
+impl Deciding {
+    /// Waits for what has begun; what has not is in the journal.
+    pub async fn end(mut self) {
+        while self.running.join_next().await.is_some() {}
+    }
+}
+
 impl Pipeline {
+    /// One step: takes what is due, fills the free places, and waits until one is free again or there
+    /// may be more. How many reactions are being decided; none when there is nothing to do.
+    ///
+    /// # Errors
+    /// When the journal does not answer.
+    pub async fn decide_due(self: &Arc<Self>, deciding: &mut Deciding) -> Result<usize, RecordError> {
+        let parked = self.parked();
+        deciding.turns.leave(&parked);
+        if deciding.look {
+            self.take_due(deciding, parked).await?;
+        }
+        while deciding.running.len() < self.limits.plugins_running_max {
+            let Some(snapshot) = deciding.snapshot.clone() else { break };
+            let Some(reaction) = deciding.turns.next() else { break };
+            let pipeline = Arc::clone(self);
+            deciding.running.spawn(async move {
+                let decided = pipeline.decide(&reaction, snapshot).await;
+                let decided = pipeline.or_damaged(&reaction, decided).await;
+                (reaction, decided)
+            });
+        }
+        let places = deciding.running.len();
+        if places == 0 {
+            deciding.look = true;
+            return Ok(0);
+        }
+        tokio::select! {
+            Some(ended) = deciding.running.join_next() => {
+                let (reaction, decided) =
+                    ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+                deciding.look |= deciding.turns.ended(&reaction.plugin, reaction.id);
+                self.wake.proposals.notify_one();
+                decided?;
+            }
+            () = self.wake.reactions.notified() => deciding.look = true,
+            () = tokio::time::sleep(Duration::from_millis(LOOK_MS)) => deciding.look = true,
+        }
+        Ok(places)
+    }
+
+    /// Takes from the journal what is due of the plugins of which nothing waits here, with the desired
+    /// state of now.
+    async fn take_due(&self, deciding: &mut Deciding, parked: Vec<String>) -> Result<(), RecordError> {
+        if self.hold.is_on() {
+            return Ok(());
+        }
+        let mut but_for = parked;
+        but_for.extend(deciding.turns.waiting().cloned());
+        let (most, running) = (self.limits.round_reactions_max, deciding.turns.running());
+        let due = self.journal.due(Stage::Dispatch, most, &but_for, &running).await?;
+        deciding.look = false;
+        if due.is_empty() {
+            return Ok(());
+        }
+        match self.reached(self.repository.snapshot_at_head().await) {
+            Ok(snapshot) => {
+                self.hold.end();
+                deciding.snapshot = Some(snapshot);
+                deciding.turns.join(due);
+            }
+            Err(error) => {
+                let wait = self.hold.after(&error);
+                let (detail, wait_ms) = (chain(&error), wait.as_millis());
+                tracing::warn!(error = %detail, reactions = due.len(), wait_ms, "reactions wait: the desired state cannot be read");
+                deciding.turns.leave_all();
+                deciding.look = true;
+            }
+        }
+        Ok(())
+    }
+
     /// One attempt to get a decision. It ends as a recorded decision, a later due time, or an outcome.
     pub(super) async fn decide(
         &self,

@@ -1,13 +1,9 @@
-//! One round of each loop: route events, decide reactions, commit proposals.
+//! One round of the loops that route events and commit proposals, and how a reaction ends.
 //!
 //! Each takes its work from the journal and returns how much it took, so that a loop knows whether
 //! to go on or to wait. A fault of one reaction never ends the round.
 
-use std::sync::Arc;
 use std::time::Duration;
-
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
 use super::decide::ended;
 use super::{Pipeline, chain};
@@ -50,43 +46,6 @@ impl Pipeline {
             .collect()
     }
 
-    /// Lets the plugins decide on reactions that are due, several at a time, all at one head.
-    ///
-    /// # Errors
-    /// When the journal does not answer.
-    pub async fn decide_due(self: &Arc<Self>) -> Result<usize, RecordError> {
-        let parked = self.parked();
-        let due = self.journal.due(Stage::Dispatch, self.limits.round_reactions_max, &parked).await?;
-        if due.is_empty() || self.hold.is_on() {
-            return Ok(0);
-        }
-        let snapshot = match self.reached(self.repository.snapshot_at_head().await) {
-            Ok(snapshot) => snapshot,
-            Err(error) => {
-                let wait = self.hold.after(&error);
-                let (detail, wait_ms) = (chain(&error), wait.as_millis());
-                tracing::warn!(error = %detail, reactions = due.len(), wait_ms, "reactions wait: the desired state cannot be read");
-                return Ok(0);
-            }
-        };
-        self.hold.end();
-        let running = Arc::new(Semaphore::new(self.limits.plugins_running_max));
-        let mut tasks = JoinSet::new();
-        let taken = due.len();
-        for reaction in due {
-            let (pipeline, snapshot, running) =
-                (Arc::clone(self), Arc::clone(&snapshot), Arc::clone(&running));
-            tasks.spawn(async move {
-                let _permit = running.acquire_owned().await;
-                let decided = pipeline.decide(&reaction, snapshot).await;
-                pipeline.or_damaged(&reaction, decided).await
-            });
-        }
-        let ended = tasks.join_all().await;
-        self.wake.proposals.notify_one();
-        ended.into_iter().collect::<Result<(), _>>().map(|()| taken)
-    }
-
     /// Fetches, so that the metrics tell of a repository that is away before an event needs it.
     pub async fn look_at_repository(&self) {
         if let Err(error) = self.reached(self.repository.head().await) {
@@ -105,7 +64,9 @@ impl Pipeline {
     /// # Errors
     /// When the journal does not answer.
     pub async fn commit_due(&self) -> Result<usize, RecordError> {
-        let due = self.journal.due(Stage::Commit, self.limits.round_reactions_max, &[]).await?;
+        let most = self.limits.round_reactions_max;
+        let mut due = self.journal.due(Stage::Commit, most, &[], &[]).await?;
+        due.truncate(usize::try_from(most).unwrap_or(usize::MAX));
         let taken = due.len();
         for reaction in due {
             let committed = self.commit(&reaction).await;
@@ -115,7 +76,7 @@ impl Pipeline {
     }
 
     /// A reaction whose rows cannot be read back ends here, or it would hold up all others for ever.
-    async fn or_damaged(
+    pub(super) async fn or_damaged(
         &self,
         reaction: &DueReaction,
         result: Result<(), RecordError>,

@@ -1,5 +1,7 @@
 //! Reactions on disk: pending → proposed → settled, an attempt counted before it begins.
 
+use std::collections::BTreeMap;
+
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
@@ -342,6 +344,19 @@ fn due(row: &SqliteRow) -> Result<DueReaction, RecordError> {
     })
 }
 
+/// The first reaction of each plugin, then the second of each: what is in order stays so within a plugin.
+fn in_turn(reactions: Vec<DueReaction>) -> Vec<DueReaction> {
+    let mut of_plugin: BTreeMap<String, usize> = BTreeMap::new();
+    let mut turns: Vec<(usize, DueReaction)> = Vec::with_capacity(reactions.len());
+    for reaction in reactions {
+        let turn = of_plugin.entry(reaction.plugin.clone()).or_default();
+        turns.push((*turn, reaction));
+        *turn += 1;
+    }
+    turns.sort_by_key(|(turn, reaction)| (*turn, reaction.id));
+    turns.into_iter().map(|(_, reaction)| reaction).collect()
+}
+
 impl Journal {
     /// Makes an event's reactions, one a plugin; the event is then no open work.
     ///
@@ -351,26 +366,31 @@ impl Journal {
         self.write(|reply| Write::Route(seq, routes, reply)).await
     }
 
-    /// The oldest reactions that wait for `stage` and are due, but for those of some plugins.
+    /// The oldest reactions that wait for `stage` and are due: of each plugin at most `each_max`, the
+    /// first of each before the second of any. Some plugins, and some reactions, are left out.
     ///
     /// # Errors
     /// When the journal does not answer.
     pub async fn due(
         &self,
         stage: Stage,
-        reactions_max: u32,
+        each_max: u32,
         but_for: &[String],
+        but: &[i64],
     ) -> Result<Vec<DueReaction>, RecordError> {
-        let waiting = "SELECT * FROM reactions WHERE state = ? AND due_us <= ? \
-                   AND plugin NOT IN (SELECT value FROM json_each(?)) ORDER BY id LIMIT ?";
-        let rows = sqlx::query(waiting)
+        // One step along the index a plugin, however many reactions each has.
+        const WAITING: &str = "WITH RECURSIVE waiting (plugin) AS (              SELECT min(plugin) FROM reactions WHERE state = ?1 AND state <> 'settled'              UNION ALL              SELECT (SELECT min(plugin) FROM reactions \
+                     WHERE state = ?1 AND state <> 'settled' AND plugin > waiting.plugin)              FROM waiting WHERE waiting.plugin IS NOT NULL)              SELECT reactions.* FROM waiting JOIN reactions ON reactions.id IN (                  SELECT id FROM reactions WHERE state = ?1 AND state <> 'settled'                  AND plugin = waiting.plugin AND due_us <= ?2 AND id NOT IN (SELECT value FROM json_each(?4))                  ORDER BY id LIMIT ?5)              WHERE waiting.plugin NOT IN (SELECT value FROM json_each(?3)) ORDER BY reactions.id";
+        let rows = sqlx::query(WAITING)
             .bind(stage.waiting())
             .bind(clock::now_us())
             .bind(serde_json::json!(but_for).to_string())
-            .bind(reactions_max)
+            .bind(serde_json::json!(but).to_string())
+            .bind(each_max)
             .fetch_all(&self.readers)
             .await?;
-        rows.iter().map(due).collect()
+        let found: Vec<DueReaction> = rows.iter().map(due).collect::<Result<_, _>>()?;
+        Ok(in_turn(found))
     }
 
     /// Counts an attempt before it begins, and returns its number.

@@ -1,16 +1,21 @@
 //! Changes the text of a manifest so that its data becomes what a patch makes of it.
 //!
-//! The patch is applied to the data; what differs is then written into the text, value by value, so
-//! that comments, blank lines, quotes and other documents stay as they are. The text is read again
+//! What the patch has changed in the data is written into the text, value by value, so that comments, blank lines, quotes and other documents stay as they are. The text is read again
 //! and compared with the data: an edit that is not faithful is an error, never a commit.
 
+use std::cell::Cell;
 use std::str::FromStr;
 
 use serde_json::{Map, Value};
 use yaml_edit::{Document, Mapping, Sequence, YamlFile};
 
+use super::index;
+pub use super::patch::{differences, patched};
 use super::yaml::documents;
-use crate::model::patch::Change;
+
+/// Values that one patch sets, adds or takes away in a text: each costs time with the size of the list or
+/// object that it is in.
+const EDITS_MAX: usize = 500;
 
 /// A text that cannot be changed as wished.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,28 +29,12 @@ pub enum EditError {
     /// A form of YAML that is not edited.
     #[error("the file cannot be edited in place: {0}")]
     Unsupported(String),
+    /// What is written there makes the whole file one that is not read.
+    #[error("the edited file could not be read again: {0}")]
+    Lost(String),
     /// The written text would say something else than the patch.
     #[error("the edited text would not say what the patch says; change the file by hand")]
     NotFaithful,
-}
-
-/// What a patch makes of a manifest.
-///
-/// # Errors
-/// When an operation does not apply or a `test` fails.
-pub fn patched(manifest: &Value, change: &Change) -> Result<Value, EditError> {
-    let mut after = manifest.clone();
-    match change {
-        Change::MergePatch(object) => json_patch::merge(&mut after, object),
-        Change::JsonPatch(operations) => {
-            let patch: json_patch::Patch = serde_json::from_value(operations.clone())
-                .map_err(|error| EditError::Patch(error.to_string()))?;
-            json_patch::patch(&mut after, &patch).map_err(|error| EditError::Patch(error.to_string()))?;
-        }
-        Change::Create { .. } => return Err(EditError::Patch("the object is there already".to_owned())),
-        Change::Delete {} => return Err(EditError::Patch("a deletion leaves no manifest".to_owned())),
-    }
-    Ok(after)
 }
 
 /// The text of a new file with one object.
@@ -59,10 +48,16 @@ pub fn written(manifest: &Value) -> Result<String, EditError> {
     let lines = text.trim_start_matches('\n').lines();
     let text: String = lines.map(|line| format!("{}\n", line.strip_prefix("  ").unwrap_or(line))).collect();
     if documents(&text).as_deref() == Ok(std::slice::from_ref(manifest)) {
-        Ok(text)
+        readable(text)
     } else {
         Err(EditError::NotFaithful)
     }
+}
+
+/// A text that the next snapshot would leave out takes all of its objects out of the gateway's sight.
+fn readable(text: String) -> Result<String, EditError> {
+    index::read(&text).map(|_| ()).map_err(EditError::Lost)?;
+    Ok(text)
 }
 
 /// The documents of a text as data.
@@ -87,7 +82,11 @@ pub fn edit(text: &str, document: usize, after: &Value) -> Result<String, EditEr
     let written = write(text, document, current, after)?;
     let mut expected = before.clone();
     expected[document].clone_from(after);
-    if documents(&written).as_ref() == Ok(&expected) { Ok(written) } else { Err(EditError::NotFaithful) }
+    if documents(&written).as_ref() == Ok(&expected) {
+        readable(written)
+    } else {
+        Err(EditError::NotFaithful)
+    }
 }
 
 /// The text without one document of a stream; `None` when nothing else is in it.
@@ -154,16 +153,31 @@ fn write(text: &str, document: usize, before: &Value, after: &Value) -> Result<S
     let (Value::Object(before), Value::Object(after)) = (before, after) else {
         return Err(EditError::Unsupported("the document is no mapping".to_owned()));
     };
-    write_mapping(&root, before, after)?;
+    write_mapping(&root, before, after, &Edits(Cell::new(EDITS_MAX)))?;
     Ok(parsed.to_string())
+}
+
+/// How many may still be made.
+struct Edits(Cell<usize>);
+
+impl Edits {
+    fn take(&self) -> Result<(), EditError> {
+        let left = self.0.get().checked_sub(1);
+        let left =
+            left.ok_or_else(|| EditError::Unsupported(format!("it would take more than {EDITS_MAX} edits")))?;
+        self.0.set(left);
+        Ok(())
+    }
 }
 
 fn write_mapping(
     mapping: &Mapping,
     before: &Map<String, Value>,
     after: &Map<String, Value>,
+    edits: &Edits,
 ) -> Result<(), EditError> {
     for key in before.keys().filter(|key| !after.contains_key(*key)) {
+        edits.take()?;
         mapping.remove(key.as_str());
     }
     for (key, value) in after {
@@ -171,13 +185,16 @@ fn write_mapping(
             (Some(old), new) if old == new => {}
             (Some(Value::Object(old)), Value::Object(new)) if !old.is_empty() => {
                 let child = mapping.get_mapping(key.as_str()).ok_or_else(|| inner(key))?;
-                write_mapping(&child, old, new)?;
+                write_mapping(&child, old, new, edits)?;
             }
             (Some(Value::Array(old)), Value::Array(new)) if !old.is_empty() && !new.is_empty() => {
                 let child = mapping.get_sequence(key.as_str()).ok_or_else(|| inner(key))?;
-                write_sequence(&child, old, new)?;
+                write_sequence(&child, old, new, edits)?;
             }
-            (_, new) => set(mapping, key, new)?,
+            (_, new) => {
+                edits.take()?;
+                set(mapping, key, new)?;
+            }
         }
     }
     Ok(())
@@ -188,15 +205,25 @@ fn inner(key: &str) -> EditError {
 }
 
 /// Elements that the ends of both lists share stay as they are.
-fn write_sequence(sequence: &Sequence, before: &[Value], after: &[Value]) -> Result<(), EditError> {
+fn write_sequence(
+    sequence: &Sequence,
+    before: &[Value],
+    after: &[Value],
+    edits: &Edits,
+) -> Result<(), EditError> {
     if before.len() == after.len() {
         for (index, (old, new)) in before.iter().zip(after).enumerate().filter(|(_, (old, new))| old != new) {
             let child = sequence.get(index);
             match (old, new, child.as_ref().and_then(|child| child.as_mapping())) {
-                (Value::Object(old), Value::Object(new), Some(mapping)) => write_mapping(mapping, old, new)?,
-                _ => with_node(new, |document| {
-                    sequence.set(index, document);
-                })?,
+                (Value::Object(old), Value::Object(new), Some(mapping)) => {
+                    write_mapping(mapping, old, new, edits)?;
+                }
+                _ => {
+                    edits.take()?;
+                    with_node(new, |document| {
+                        sequence.set(index, document);
+                    })?;
+                }
             }
         }
         return Ok(());
@@ -206,9 +233,11 @@ fn write_sequence(sequence: &Sequence, before: &[Value], after: &[Value]) -> Res
     let tail =
         before.iter().rev().zip(after.iter().rev()).take(most).take_while(|(old, new)| old == new).count();
     for _ in head..before.len() - tail {
+        edits.take()?;
         sequence.remove(head);
     }
     for (index, value) in after.iter().enumerate().take(after.len() - tail).skip(head) {
+        edits.take()?;
         with_node(value, |document| sequence.insert(index, document))?;
     }
     Ok(())
@@ -281,47 +310,4 @@ fn is_plain(text: &str) -> bool {
     characters.next().is_some_and(|first| first.is_ascii_alphabetic())
         && characters.all(|character| character.is_ascii_alphanumeric() || "-./".contains(character))
         && !OTHERS.contains(&text.to_ascii_lowercase().as_str())
-}
-
-/// Where two manifests differ, as JSON pointers of the differing leaves.
-#[must_use]
-pub fn differences(before: &Value, after: &Value) -> Vec<String> {
-    let mut found = Vec::new();
-    differ(before, after, "", &mut found);
-    found
-}
-
-fn differ(before: &Value, after: &Value, path: &str, found: &mut Vec<String>) {
-    match (before, after) {
-        (Value::Object(old), Value::Object(new)) => {
-            let keys = old.keys().chain(new.keys().filter(|key| !old.contains_key(*key)));
-            for key in keys {
-                let here = format!("{path}/{}", key.replace('~', "~0").replace('/', "~1"));
-                match (old.get(key), new.get(key)) {
-                    (Some(left), Some(right)) => differ(left, right, &here, found),
-                    (Some(only), None) | (None, Some(only)) => leaves(only, &here, found),
-                    (None, None) => {}
-                }
-            }
-        }
-        (Value::Array(old), Value::Array(new)) if old.len() == new.len() => {
-            for (index, (left, right)) in old.iter().zip(new).enumerate() {
-                differ(left, right, &format!("{path}/{index}"), found);
-            }
-        }
-        (old, new) if old != new => found.push(path.to_owned()),
-        _ => {}
-    }
-}
-
-/// A value that came or went counts by each of its leaves.
-fn leaves(value: &Value, path: &str, found: &mut Vec<String>) {
-    match value {
-        Value::Object(object) if !object.is_empty() => {
-            for (key, child) in object {
-                leaves(child, &format!("{path}/{}", key.replace('~', "~0").replace('/', "~1")), found);
-            }
-        }
-        _ => found.push(path.to_owned()),
-    }
 }

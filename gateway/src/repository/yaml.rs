@@ -11,7 +11,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde_json::{Map, Number, Value};
 
 /// The deepest nesting of a manifest.
-const DEPTH_MAX: usize = 64;
+pub(super) const DEPTH_MAX: usize = 64;
 /// How much larger than its text the data may be, in bytes of its strings and in values: what is over
 /// comes from aliases.
 const EXPANSION_MAX: usize = 10;

@@ -3,7 +3,13 @@
 use std::fmt;
 
 use crate::model::manifest::ObjectRef;
+use crate::model::text::cut;
 use crate::repository::{EditError, LookupError};
+
+/// The longest of one reason, in bytes: a proposal's own texts are part of it.
+const REASON_BYTES_MAX: usize = 1_024;
+/// Reasons that are told of one proposal.
+const REASONS_TOLD_MAX: usize = 16;
 
 /// One reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,7 +27,7 @@ pub enum Refusal {
         target: ObjectRef,
     },
     /// A field is not granted.
-    #[error("{target}: the plugin has no grant for {}", fields.join(", "))]
+    #[error("{target}: the plugin has no grant for {}", told(fields))]
     Field {
         /// The object.
         target: ObjectRef,
@@ -172,10 +178,22 @@ impl Refusals {
 
 impl fmt::Display for Refusals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, refusal) in self.0.iter().enumerate() {
+        for (index, refusal) in self.0.iter().take(REASONS_TOLD_MAX).enumerate() {
             let separator = if index == 0 { "" } else { "; " };
-            write!(f, "{separator}{}: {refusal}", refusal.kind())?;
+            write!(f, "{separator}{}: {}", refusal.kind(), cut(refusal.to_string(), REASON_BYTES_MAX))?;
         }
-        Ok(())
+        match self.0.len().saturating_sub(REASONS_TOLD_MAX) {
+            0 => Ok(()),
+            more => write!(f, "; and {more} more"),
+        }
+    }
+}
+
+/// The first of the fields, and how many more there are.
+fn told(fields: &[String]) -> String {
+    let told = fields[..fields.len().min(REASONS_TOLD_MAX)].join(", ");
+    match fields.len().saturating_sub(REASONS_TOLD_MAX) {
+        0 => told,
+        more => format!("{told} and {more} more"),
     }
 }

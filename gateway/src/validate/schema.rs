@@ -14,9 +14,12 @@ use serde_json::{Value, json};
 
 use super::Refusal;
 use crate::model::manifest::ObjectRef;
+use crate::model::text::cut;
 
 /// Errors of one object that are told; the rest follows from them more often than not.
 const ERRORS_MAX: usize = 8;
+/// The longest of one error, in bytes.
+const REASON_BYTES_MAX: usize = 512;
 
 type Generate = fn() -> Value;
 
@@ -62,7 +65,11 @@ impl Schemas {
     /// What is wrong with an object, by its kind's schema. A kind without a schema is refused:
     /// one invalid manifest stops all of a Kustomization.
     pub(super) fn check(&self, target: &ObjectRef, manifest: &Value) -> Vec<Refusal> {
-        let refuse = |reason: String| Refusal::Schema { target: target.clone(), reason };
+        // An error quotes the value that it is about, which can be most of the manifest.
+        let refuse = |reason: String| Refusal::Schema {
+            target: target.clone(),
+            reason: cut(reason, REASON_BYTES_MAX),
+        };
         let validator = match self.validator(target) {
             Ok(validator) => validator,
             Err(reason) => return vec![refuse(reason)],
@@ -118,9 +125,23 @@ fn close(schema: &mut Value) {
             if object.get("x-kubernetes-int-or-string") == Some(&json!(true)) {
                 object.insert("type".to_owned(), json!(["number", "string"]));
             }
+            // A schema calls 1e300 an integer; an API server takes what fits.
+            if let Some((least, most)) = bounds(object.get("format")) {
+                object.entry("minimum").or_insert(json!(least));
+                object.entry("maximum").or_insert(json!(most));
+            }
             object.values_mut().for_each(close);
         }
         Value::Array(items) => items.iter_mut().for_each(close),
         _ => {}
+    }
+}
+
+/// What an integer's format can hold.
+fn bounds(format: Option<&Value>) -> Option<(i64, i64)> {
+    match format?.as_str()? {
+        "int32" => Some((i32::MIN.into(), i32::MAX.into())),
+        "int64" => Some((i64::MIN, i64::MAX)),
+        _ => None,
     }
 }

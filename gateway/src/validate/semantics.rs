@@ -6,22 +6,40 @@ use serde_json::Value;
 
 use super::Refusal;
 use crate::model::manifest::ObjectRef;
+use crate::model::text::cut;
+
+/// What is told of one object; the rest is no news.
+const REASONS_MAX: usize = 8;
+/// The longest of one reason, in bytes: names of a manifest are part of it.
+const REASON_BYTES_MAX: usize = 512;
 
 /// A rule adds what it finds wrong.
-type Rule = fn(&Value, &mut Vec<String>);
+type Rule = fn(&Value, &mut Found);
+
+/// What is wrong so far.
+#[derive(Default)]
+struct Found(Vec<String>);
+
+impl Found {
+    fn push(&mut self, reason: String) {
+        if self.0.len() < REASONS_MAX {
+            self.0.push(cut(reason, REASON_BYTES_MAX));
+        }
+    }
+}
 
 const RULES: [Rule; 6] = [name, replicas, selector, containers, pull_policies, quantities];
 
 /// Everything that is wrong with the manifest.
 pub(super) fn check(target: &ObjectRef, manifest: &Value) -> Vec<Refusal> {
-    let mut found = Vec::new();
+    let mut found = Found::default();
     for rule in RULES {
         rule(manifest, &mut found);
     }
-    found.into_iter().map(|reason| Refusal::Semantics { target: target.clone(), reason }).collect()
+    found.0.into_iter().map(|reason| Refusal::Semantics { target: target.clone(), reason }).collect()
 }
 
-fn name(manifest: &Value, found: &mut Vec<String>) {
+fn name(manifest: &Value, found: &mut Found) {
     let name = manifest.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
     let ends = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
@@ -35,7 +53,7 @@ fn name(manifest: &Value, found: &mut Vec<String>) {
     }
 }
 
-fn replicas(manifest: &Value, found: &mut Vec<String>) {
+fn replicas(manifest: &Value, found: &mut Found) {
     if let Some(replicas) =
         manifest.pointer("/spec/replicas").and_then(Value::as_i64).filter(|number| *number < 0)
     {
@@ -43,7 +61,7 @@ fn replicas(manifest: &Value, found: &mut Vec<String>) {
     }
 }
 
-fn selector(manifest: &Value, found: &mut Vec<String>) {
+fn selector(manifest: &Value, found: &mut Found) {
     let Some(selector) = manifest.pointer("/spec/selector/matchLabels").and_then(Value::as_object) else {
         return;
     };
@@ -69,7 +87,7 @@ fn each_container(manifest: &Value) -> impl Iterator<Item = &Value> {
     lists.filter_map(move |list| pod?.get(list)?.as_array()).flatten()
 }
 
-fn containers(manifest: &Value, found: &mut Vec<String>) {
+fn containers(manifest: &Value, found: &mut Found) {
     let volumes = pod(manifest).and_then(|pod| pod.get("volumes")).and_then(Value::as_array);
     let volumes: BTreeSet<&str> =
         volumes.into_iter().flatten().filter_map(|volume| volume["name"].as_str()).collect();
@@ -94,7 +112,7 @@ fn containers(manifest: &Value, found: &mut Vec<String>) {
     }
 }
 
-fn pull_policies(manifest: &Value, found: &mut Vec<String>) {
+fn pull_policies(manifest: &Value, found: &mut Found) {
     for container in each_container(manifest) {
         let policy = container["imagePullPolicy"].as_str();
         if let Some(policy) = policy.filter(|policy| !["Always", "IfNotPresent", "Never"].contains(policy)) {
@@ -103,7 +121,7 @@ fn pull_policies(manifest: &Value, found: &mut Vec<String>) {
     }
 }
 
-fn quantities(manifest: &Value, found: &mut Vec<String>) {
+fn quantities(manifest: &Value, found: &mut Found) {
     for container in each_container(manifest) {
         for list in ["limits", "requests"] {
             let resources = container["resources"][list].as_object();

@@ -9,6 +9,7 @@ mod record;
 mod sandbox;
 mod compiled;
 mod wasi;
+mod hostile;
 mod validate;
 mod create;
 mod delete;

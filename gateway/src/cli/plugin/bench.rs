@@ -15,7 +15,7 @@ use super::folder::{Subject, load};
 use super::scene::Scene;
 use super::{cannot, engine, no, of_limit, read};
 use crate::cli::CommandError;
-use crate::cli::events::inert;
+use crate::model::text::inert;
 
 /// Calls of one side before the other one has its turn.
 const TURN_CALLS: usize = 50;

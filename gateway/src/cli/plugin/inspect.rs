@@ -8,9 +8,10 @@ use serde_json::Value;
 
 use super::{engine, not_loaded, read, thousands};
 use crate::cli::CommandError;
-use crate::cli::events::{indent, inert};
+use crate::cli::events::indent;
 use crate::dispatch::{CONTRACT, Inspection, Limits, inspect};
 use crate::model::plugin::RequestedGrants;
+use crate::model::text::inert;
 
 /// What each function of the contract lets a plugin do.
 const CAPABILITIES: [(&str, &str); 5] = [

@@ -9,10 +9,11 @@ use super::folder::{Subject, read_yaml};
 use super::scene::{Scene, Verdict};
 use super::{engine, no, of_limit, read};
 use crate::cli::CommandError;
-use crate::cli::events::{indent, inert};
+use crate::cli::events::indent;
 use crate::dispatch::Limits;
 use crate::model::outcome::OutcomeKind;
 use crate::model::patch::{Change, Decision};
+use crate::model::text::inert;
 
 /// Let a plugin decide on one event.
 #[derive(Debug, Args)]

@@ -9,8 +9,9 @@ use super::folder::Subject;
 use super::scene::Scene;
 use super::{engine, no, not_loaded};
 use crate::cli::CommandError;
-use crate::cli::events::{indent, inert};
+use crate::cli::events::indent;
 use crate::dispatch::Plugin;
+use crate::model::text::inert;
 
 /// Run a plugin's cases and compare what it decides with what is expected.
 #[derive(Debug, Args)]

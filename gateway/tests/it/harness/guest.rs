@@ -10,15 +10,62 @@ use riposte::dispatch::{Allocation, Compiler, Engine};
 use wit_component::{StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-/// A guest whose `handle` is `body`: it leaves the pointer to its answer. `extra` are more parts of
-/// the module. Memory begins with texts at 64, an answer "ignored: quiet" at 128 and
-/// a description at 160.
-pub(crate) fn module(body: &str, extra: &str) -> String {
-    format!(
-        r#"(module
+/// A guest in its parts, each WebAssembly text. What is not changed makes a guest that ignores every
+/// event: "quiet". Memory begins with texts at 64,
+/// that answer at 128 and a description at 160.
+pub(crate) struct Guest {
+    /// Imports beside those of `emit` and `find`.
+    pub(crate) imports: String,
+    /// Memories: the first one is the guest's.
+    pub(crate) memory: &'static str,
+    /// The body of `describe`: it leaves a pointer.
+    pub(crate) describe: String,
+    /// The body of `validate-config`: the same.
+    pub(crate) validate_config: String,
+    /// The body of `handle`: the same. `$event` is its argument, `$count` a free local.
+    pub(crate) handle: String,
+    /// The body of `cabi_realloc`: it leaves a pointer. `$at` is a free local.
+    pub(crate) realloc: String,
+    /// More parts of the module.
+    pub(crate) extra: String,
+}
+
+impl Default for Guest {
+    fn default() -> Self {
+        Self {
+            imports: String::new(),
+            memory: r#"(memory (export "memory") 4)"#,
+            describe: "(i32.const 160)".to_owned(),
+            validate_config: "(i32.const 1024)".to_owned(),
+            handle: "(i32.const 128)".to_owned(),
+            realloc: "(local.set $at (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8))) \
+                      (global.set $next (i32.add (local.get $at) (local.get $size))) (local.get $at)"
+                .to_owned(),
+            extra: String::new(),
+        }
+    }
+}
+
+impl Guest {
+    /// One that answers with what an image holds.
+    pub(crate) fn answering(image: &Image) -> Self {
+        Self { memory: WIDE, handle: image.pointer(), extra: image.data(), ..Self::default() }
+    }
+
+    /// One that says of itself what an image holds.
+    pub(crate) fn describing(image: &Image) -> Self {
+        Self { memory: WIDE, describe: image.pointer(), extra: image.data(), ..Self::default() }
+    }
+
+    /// The module.
+    pub(crate) fn text(&self) -> String {
+        let Self { imports, memory, describe, validate_config, handle, realloc, extra } = self;
+        format!(
+            r#"(module
   (import "riposte:plugin/log@0.1.0" "emit" (func $emit (param i32 i32 i32)))
   (import "riposte:plugin/desired-state@0.1.0" "find" (func $find (param i32 i32 i32 i32 i32 i32)))
-  (memory (export "memory") 4)
+  {imports}
+  {memory}
   (global $next (mut i32) (i32.const 131072))
   ;; name, version, summary: "guest"; event types: one, "any"; configuration schema: "{{}}";
   ;; no grants.
@@ -28,16 +75,141 @@ pub(crate) fn module(body: &str, extra: &str) -> String {
   ;; ok, ignore, "quiet"
   (data (i32.const 128) "\00\00\00\00\00\00\00\00\90\00\00\00\05\00\00\00quiet")
   {extra}
-  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
-    (local $at i32)
-    (local.set $at (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
-    (global.set $next (i32.add (local.get $at) (local.get 3)))
-    (local.get $at))
-  (func (export "describe") (result i32) (i32.const 160))
-  (func (export "validate-config") (param i32 i32) (result i32) (i32.const 1024))
+  (func $realloc (export "cabi_realloc") (param $old i32) (param $had i32) (param $align i32) (param $size i32)
+    (result i32) (local $at i32)
+    {realloc})
+  (func $describe (export "describe") (result i32) {describe})
+  (func $validate (export "validate-config") (param i32 i32) (result i32) {validate_config})
   (func $handle (export "handle") (param $event i32) (result i32) (local $count i32)
-    {body}))"#
-    )
+    {handle}))"#
+        )
+    }
+
+    /// Its bytes as cargo leaves them.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        core_module(&self.text())
+    }
+}
+
+const WIDE: &str = r#"(memory (export "memory") 64)"#;
+/// Where an image lies: above what the host writes for an event.
+const IMAGE_AT: u32 = 1 << 20;
+
+/// Values as the canonical ABI lays them into memory, ready to be pointed at.
+#[derive(Default)]
+pub(crate) struct Image {
+    bytes: Vec<u8>,
+    root: u32,
+}
+
+/// A patch of an image: its target, the number of its case, its text.
+pub(crate) struct Laid<'a> {
+    pub(crate) api_version: &'a str,
+    pub(crate) kind: &'a str,
+    pub(crate) namespace: Option<&'a str>,
+    pub(crate) name: &'a str,
+    /// 0 a JSON Patch, 1 a merge patch, 2 a new object beside Deployment default/alpine-deployment.
+    pub(crate) case: u32,
+    pub(crate) text: &'a str,
+}
+
+impl Image {
+    /// An answer that proposes these patches.
+    pub(crate) fn proposal(patches: &[Laid<'_>], title: &str, reason: &str) -> Self {
+        let mut image = Self::default();
+        let beside = Laid {
+            api_version: "apps/v1",
+            kind: "Deployment",
+            namespace: Some("default"),
+            name: "alpine-deployment",
+            case: 0,
+            text: "",
+        };
+        let mut laid = Vec::new();
+        for patch in patches {
+            laid.extend(image.object(patch));
+            laid.push(patch.case);
+            laid.extend(image.text(patch.text));
+            laid.extend(image.object(&beside));
+        }
+        let list = [image.place(&laid), u32::try_from(patches.len()).expect("a small number")];
+        let (title, reason) = (image.text(title), image.text(reason));
+        image.root = image.place(&[&[0, 1][..], &list, &title, &reason].concat());
+        image
+    }
+
+    /// An answer that cannot decide: `internal` with this reason.
+    pub(crate) fn error(reason: &str) -> Self {
+        let mut image = Self::default();
+        let reason = image.text(reason);
+        image.root = image.place(&[&[1, 2][..], &reason].concat());
+        image
+    }
+
+    /// An answer that ignores the event.
+    pub(crate) fn ignore(reason: &str) -> Self {
+        let mut image = Self::default();
+        let reason = image.text(reason);
+        image.root = image.place(&[&[0, 0][..], &reason].concat());
+        image
+    }
+
+    /// A refusal of a configuration.
+    pub(crate) fn wrong_config(reason: &str) -> Self {
+        let mut image = Self::default();
+        let reason = image.text(reason);
+        image.root = image.place(&[&[1][..], &reason].concat());
+        image
+    }
+
+    /// A description; it asks for no grants.
+    pub(crate) fn description(name: &str, event_types: &[&str], config_schema: &str) -> Self {
+        let mut image = Self::default();
+        let (name, schema) = (image.text(name), image.text(config_schema));
+        let types: Vec<u32> = event_types.iter().flat_map(|text| image.text(text)).collect();
+        let types = [image.place(&types), u32::try_from(event_types.len()).expect("a small number")];
+        image.root = image.place(&[&[name, name, name, types, schema].concat()[..], &[0; 5]].concat());
+        image
+    }
+
+    fn object(&mut self, laid: &Laid<'_>) -> Vec<u32> {
+        let namespace = laid.namespace.map_or([0, 0, 0], |text| {
+            let [at, length] = self.text(text);
+            [1, at, length]
+        });
+        let (api_version, kind, name) =
+            (self.text(laid.api_version), self.text(laid.kind), self.text(laid.name));
+        [&api_version[..], &kind, &namespace, &name].concat()
+    }
+
+    fn text(&mut self, text: &str) -> [u32; 2] {
+        let at = IMAGE_AT + u32::try_from(self.bytes.len()).expect("a small image");
+        self.bytes.extend(text.as_bytes());
+        [at, u32::try_from(text.len()).expect("a small text")]
+    }
+
+    fn place(&mut self, words: &[u32]) -> u32 {
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+        let at = IMAGE_AT + u32::try_from(self.bytes.len()).expect("a small image");
+        self.bytes.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+        at
+    }
+
+    /// The expression that leaves the pointer to it.
+    pub(crate) fn pointer(&self) -> String {
+        format!("(i32.const {})", self.root)
+    }
+
+    /// The part of a module that holds it.
+    pub(crate) fn data(&self) -> String {
+        let bytes: String = self.bytes.iter().map(|byte| format!("\\{byte:02x}")).collect();
+        format!("(data (i32.const {IMAGE_AT}) \"{bytes}\")")
+    }
+}
+
+/// A guest whose `handle` is `body`. `extra` are more parts of the module.
+pub(crate) fn module(body: &str, extra: &str) -> String {
+    Guest { handle: body.to_owned(), extra: extra.to_owned(), ..Guest::default() }.text()
 }
 
 /// A guest that proposes to delete one object, whatever the event.
