@@ -9,6 +9,7 @@ mod events;
 mod mode;
 mod plugin;
 mod replay;
+mod rules;
 mod serve;
 
 use std::io::Write;
@@ -37,6 +38,8 @@ enum Command {
     Demo(demo::Demo),
     /// Write, test and measure plugins.
     Plugin(Box<plugin::Plugin>),
+    /// Take over rules of other tools.
+    Rules(rules::Rules),
     /// Ask the journal for events.
     Events(events::Events),
     /// Hold recorded events against today's plugins, or react to them anew.
@@ -70,7 +73,7 @@ impl Cli {
         let level = match &self.command {
             Command::Serve(_) => "info",
             // What a plugin says is part of the command's output.
-            Command::Plugin(_) => "error",
+            Command::Plugin(_) | Command::Rules(_) => "error",
             _ => "warn",
         };
         telemetry::log_to_stderr(self.log_format, level);
@@ -79,6 +82,7 @@ impl Cli {
             Command::Serve(command) => command.run().await,
             Command::Demo(command) => Box::pin(command.run(&mut out)).await,
             Command::Plugin(command) => Box::pin(command.run(&mut out)).await,
+            Command::Rules(command) => command.run(&mut out),
             Command::Events(command) => command.run(&mut out).await,
             Command::Replay(command) => command.run(&mut out).await,
             Command::Mode(command) => command.run(&mut out).await,
