@@ -10,13 +10,16 @@ mod events;
 mod mode;
 mod plugin;
 mod replay;
+mod rules;
 mod serve;
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::dispatch::{Allocation, Compiler, Engine};
 use crate::model::text::inert;
 use crate::telemetry::{self, LogFormat};
 
@@ -39,6 +42,8 @@ enum Command {
     Demo(demo::Demo),
     /// Write, test and measure plugins.
     Plugin(Box<plugin::Plugin>),
+    /// Take over rules of other tools.
+    Rules(rules::Rules),
     /// Ask the journal for events.
     Events(events::Events),
     /// Hold recorded events against today's plugins, or react to them anew.
@@ -75,7 +80,7 @@ impl Cli {
         let level = match &self.command {
             Command::Serve(_) => "info",
             // What a plugin says is part of the command's output.
-            Command::Plugin(_) => "error",
+            Command::Plugin(_) | Command::Rules(_) => "error",
             _ => "warn",
         };
         telemetry::log_to_stderr(self.log_format, level);
@@ -84,6 +89,7 @@ impl Cli {
             Command::Serve(command) => command.run().await,
             Command::Demo(command) => Box::pin(command.run(&mut out)).await,
             Command::Plugin(command) => Box::pin(command.run(&mut out)).await,
+            Command::Rules(command) => command.run(&mut out),
             Command::Events(command) => command.run(&mut out).await,
             Command::Replay(command) => command.run(&mut out).await,
             Command::Mode(command) => command.run(&mut out).await,
@@ -103,6 +109,15 @@ impl Cli {
             }
         }
     }
+}
+
+/// The engine of `serve`. Compiled code is kept in the user's cache folder, where there is one.
+fn engine() -> Result<Engine, CommandError> {
+    let of =
+        |variable: &str| std::env::var_os(variable).filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    let caches = of("XDG_CACHE_HOME").or_else(|| of("HOME").map(|home| home.join(".cache")));
+    let compiled = caches.map(|caches| caches.join("riposte").join("compiled"));
+    Ok(Engine::new(Compiler::of_this_program(compiled.as_deref())?, Allocation::Pooled)?)
 }
 
 /// Says an error with its causes on standard error. Words of a plugin or a server can be among them.

@@ -15,12 +15,12 @@ mod test;
 
 use std::fmt::Write as _;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::{Args, Subcommand};
 
-use super::CommandError;
-use crate::dispatch::{Allocation, Compiler, Engine, LoadError};
+use super::{CommandError, engine};
+use crate::dispatch::LoadError;
 
 /// Write, test and measure plugins.
 #[derive(Debug, Args)]
@@ -56,15 +56,6 @@ impl Plugin {
             Command::Bench(command) => Box::pin(command.run(out)).await,
         }
     }
-}
-
-/// The engine of `serve`. Compiled code is kept in the user's cache folder, where there is one.
-fn engine() -> Result<Engine, CommandError> {
-    let of =
-        |variable: &str| std::env::var_os(variable).filter(|folder| !folder.is_empty()).map(PathBuf::from);
-    let caches = of("XDG_CACHE_HOME").or_else(|| of("HOME").map(|home| home.join(".cache")));
-    let compiled = caches.map(|caches| caches.join("riposte").join("compiled"));
-    Ok(Engine::new(Compiler::of_this_program(compiled.as_deref())?, Allocation::Pooled)?)
 }
 
 /// An error whose text says what to do; the command could not run.

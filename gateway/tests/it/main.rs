@@ -21,6 +21,7 @@ mod github_remote;
 mod api;
 mod cli;
 mod plugin_cli;
+mod rules_import;
 
 mod pipeline;
 mod reload;

@@ -3,7 +3,7 @@
 //! Only for the rules of the configuration, and only where the owner is certain. It takes a network
 //! that enforces policies, and what another policy allows stays allowed.
 
-use riposte_responses::{FalcoRules, respond};
+use riposte_responses::{FalcoRules, Open, respond};
 use riposte_sdk::prelude::*;
 use serde::Deserialize;
 
@@ -16,16 +16,41 @@ pub struct Config {
     /// The pods may still ask the cluster's DNS.
     #[serde(default)]
     allow_dns: bool,
+    /// Whoever could reach the pods still can; only the way out is closed.
+    #[serde(default)]
+    allow_ingress: bool,
+    /// Addresses that the pods may still reach, for example `10.0.0.0/8`.
+    #[serde(default)]
+    allow_cidrs: Vec<String>,
+    /// Namespaces whose pods the pods may still reach, by their names.
+    #[serde(default)]
+    allow_namespaces: Vec<String>,
+}
+
+impl Config {
+    fn open(&self) -> Open {
+        Open {
+            allow_dns: self.allow_dns,
+            allow_ingress: self.allow_ingress,
+            allow_cidrs: self.allow_cidrs.clone(),
+            allow_namespaces: self.allow_namespaces.clone(),
+        }
+    }
+}
+
+fn validate(config: &Config) -> Result<(), String> {
+    config.open().check()
 }
 
 /// Cuts the workload that owns an alert's pod off the network
 #[plugin(
     on = "falco.rule.output.v1",
+    validate = validate,
     grants(kinds = ["networking.k8s.io/v1/NetworkPolicy"], create)
 )]
 pub fn isolate(alert: Falco, config: &Config, context: &Context) -> Answer {
     config.rules.check(&alert)?;
-    respond(&alert, context, |owner| riposte_responses::isolate(owner, config.allow_dns, context))
+    respond(&alert, context, |owner| riposte_responses::isolate(owner, &config.open(), context))
 }
 
 #[cfg(test)]
@@ -78,6 +103,31 @@ mod tests {
             r#""policyTypes":["Ingress","Egress"]}"#,
         );
         assert_eq!(decided.to_string(), proposed(policy));
+    }
+
+    #[test]
+    fn the_way_in_and_some_ways_out_can_stay_open() {
+        let config = json!({
+            "rules": ["Shell"], "allowIngress": true, "allowCidrs": ["10.0.0.0/8", "fd00::/8"],
+            "allowNamespaces": ["logging"],
+        });
+        let decided = with_selector(setup().config(config), "{matchLabels: {app: web}}");
+        let policy = concat!(
+            r#"{"egress":[{"to":[{"ipBlock":{"cidr":"10.0.0.0/8"}},{"ipBlock":{"cidr":"fd00::/8"}},"#,
+            r#"{"namespaceSelector":{"matchLabels":{"kubernetes.io/metadata.name":"logging"}}}]}],"#,
+            r#""podSelector":{"matchLabels":{"app":"web"}},"policyTypes":["Egress"]}"#,
+        );
+        assert_eq!(decided.handle(shared::alert()).to_string(), proposed(policy));
+    }
+
+    #[test]
+    fn what_kubernetes_does_not_take_is_refused_at_load() {
+        let ranges = ["10.0.0.0", "10.0.0.0/33", "10.0.0/8", "::/129", "10.0.0.0/+8", "", "all/0"];
+        let table = ranges.map(|range| ("allowCidrs", range));
+        for (key, value) in table.into_iter().chain([("allowNamespaces", "a.b"), ("allowNamespaces", "")]) {
+            let refused = setup().config(json!({ "rules": ["Shell"], key: [value] })).validate();
+            assert!(refused.is_err_and(|said| said.starts_with(key)), "{key}: {value}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub mod testing;
 use riposte_sdk::prelude::*;
 
 pub use config::{Config, FalcoRules};
-pub use isolate::isolate;
+pub use isolate::{Open, isolate};
 pub use marks::{Annotations, Labels, Marks};
 pub use respond::{Response, respond};
 

@@ -3,19 +3,35 @@
 use riposte_sdk::Proposal;
 use riposte_sdk::prelude::*;
 
-/// What is done to an owner: a title without the cause, and the patch.
+/// What is done to an owner: a title without the cause, and the patches.
 #[derive(Debug, Clone, PartialEq)]
 #[must_use]
 pub struct Response {
     owner: ObjectRef,
-    title: String,
-    patch: Patch,
+    titles: Vec<String>,
+    first: Patch,
+    more: Vec<Patch>,
 }
 
 impl Response {
     /// A response by its title, one line that says what changes.
     pub fn new(owner: &ObjectRef, title: String, patch: Patch) -> Self {
-        Self { owner: owner.clone(), title, patch }
+        Self { owner: owner.clone(), titles: vec![title], first: patch, more: Vec::new() }
+    }
+
+    /// Does this and then the other one. What both do is done once.
+    pub fn and(mut self, other: Self) -> Self {
+        for title in other.titles {
+            if !self.titles.contains(&title) {
+                self.titles.push(title);
+            }
+        }
+        for patch in [other.first].into_iter().chain(other.more) {
+            if self.first != patch && !self.more.contains(&patch) {
+                self.more.push(patch);
+            }
+        }
+        self
     }
 
     /// Why it is proposed: which rule fired, in which pod.
@@ -29,7 +45,8 @@ impl Response {
 
     /// Proposes it.
     pub fn because(self, cause: String) -> Proposal {
-        propose(self.title).because(cause).with(self.patch)
+        let first = propose(self.titles.join("; ")).because(cause).with(self.first);
+        self.more.into_iter().fold(first, Proposal::with)
     }
 }
 

@@ -3,12 +3,14 @@
 use std::borrow::Cow;
 
 use riposte_responses::{
-    Annotations, Labels, Marks, Response, drop_token, isolate, quarantine, scale_to_zero, suspend,
+    Annotations, Labels, Marks, Open, Response, drop_token, isolate, quarantine, scale_to_zero, suspend,
 };
 use riposte_sdk::prelude::*;
 use riposte_sdk::schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::{Value, json};
+
+use crate::facts::Facts;
 
 /// What a rule does. In YAML a name, or a name with its options.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -25,12 +27,8 @@ pub enum Action {
         #[serde(default)]
         annotations: Annotations,
     },
-    /// A network policy cuts the workload's pods off.
-    Isolate {
-        /// The pods may still ask the cluster's DNS.
-        #[serde(default)]
-        allow_dns: bool,
-    },
+    /// A network policy cuts the workload's pods off, but for what is open.
+    Isolate(Open),
     /// The CronJob or Job is suspended.
     Suspend {},
     /// The workload's pods get no service account token.
@@ -53,19 +51,21 @@ impl Action {
     pub(crate) fn check(&self) -> Result<(), String> {
         match self {
             Self::Quarantine { labels, annotations } => labels.check().and_then(|()| annotations.check()),
+            Self::Isolate(open) => open.check(),
             _ => Ok(()),
         }
     }
 
     /// What it does to the owner of the alert's pod.
-    pub(crate) fn response(&self, alert: &Falco, context: &Context) -> Result<Response, Stop> {
-        let owner = || context.owner(alert);
+    pub(crate) fn response(&self, facts: &Facts<'_>) -> Result<Response, Stop> {
+        let (alert, context) = (facts.alert, facts.context);
+        let owner = || facts.owner();
         match self {
             Self::ScaleToZero {} => scale_to_zero(&owner()?),
             Self::Quarantine { labels, annotations } => {
                 quarantine(&owner()?, &Marks { labels, annotations, rule: alert.rule()? }, context)
             }
-            Self::Isolate { allow_dns } => isolate(&owner()?, *allow_dns, context),
+            Self::Isolate(open) => isolate(&owner()?, open, context),
             Self::Suspend {} => suspend(&owner()?),
             Self::DropToken {} => drop_token(&owner()?),
             Self::Ignore {} => ignore!("its action is ignore"),
@@ -87,13 +87,7 @@ impl JsonSchema for Action {
             "additionalProperties": false,
             "properties": { "labels": labels, "annotations": annotations },
         });
-        let isolate = json!({
-            "type": "object",
-            "additionalProperties": false,
-            "properties": { "allowDns": {
-                "description": "The pods may still ask the cluster's DNS.", "type": "boolean", "default": false,
-            } },
-        });
+        let isolate = Open::json_schema(generator);
         json_schema!({
             "description": "What a rule does: a name, or a name with its options.",
             "type": ["string", "object"],

@@ -7,18 +7,22 @@ use riposte_sdk::prelude::*;
 /// An alert, and the owner of its pod once a rule has asked for it.
 pub(crate) struct Facts<'a> {
     pub(crate) alert: &'a Falco,
-    context: &'a Context,
-    owner_kind: OnceCell<Option<String>>,
+    pub(crate) context: &'a Context,
+    owner: OnceCell<Result<ObjectRef, Stop>>,
 }
 
 impl<'a> Facts<'a> {
     pub(crate) fn new(alert: &'a Falco, context: &'a Context) -> Self {
-        Self { alert, context, owner_kind: OnceCell::new() }
+        Self { alert, context, owner: OnceCell::new() }
     }
 
-    /// The kind of the owner, if that is certain. A look-up counts, so it is made once.
-    pub(crate) fn owner_kind(&self) -> Option<&str> {
-        let look_up = || self.context.owner(self.alert).ok().map(|owner| owner.kind);
-        self.owner_kind.get_or_init(look_up).as_deref()
+    /// The owner of the pod, or why there is none. A look-up counts, so it is made once.
+    pub(crate) fn owner(&self) -> Result<ObjectRef, Stop> {
+        self.owner.get_or_init(|| self.context.owner(self.alert).map_err(Stop::from)).clone()
+    }
+
+    /// The kind of the owner, if that is certain.
+    pub(crate) fn owner_kind(&self) -> Option<String> {
+        self.owner().ok().map(|owner| owner.kind)
     }
 }

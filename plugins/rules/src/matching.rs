@@ -67,7 +67,7 @@ const KEYS: [Key; 6] = [
     ("pod", |wanted| wanted.pod.get(), |facts| owned(facts.alert.pod())),
     ("image", |wanted| wanted.image.get(), |facts| facts.alert.image().ok()),
     // Last: it alone takes a look-up.
-    ("ownerKind", |wanted| wanted.owner_kind.get(), |facts| facts.owner_kind().map(str::to_owned)),
+    ("ownerKind", |wanted| wanted.owner_kind.get(), |facts| facts.owner_kind()),
 ];
 
 fn owned(text: Result<&str, Missing>) -> Option<String> {

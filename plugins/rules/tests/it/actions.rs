@@ -52,7 +52,11 @@ fn each_action_has_its_response() {
 fn isolate_makes_a_policy() {
     let manifest = "{apiVersion: apps/v1, kind: Deployment, metadata: {name: web, namespace: default}, \
                     spec: {selector: {matchLabels: {app: web}}}}";
-    for (action, port) in [("isolate", false), ("{ isolate: { allowDns: true } }", true)] {
+    for (action, port) in [
+        ("isolate", false),
+        ("{ isolate: { allowDns: true } }", true),
+        ("{ isolate: { allowCidrs: [53.0.0.0/8] } }", true),
+    ] {
         let setup = with_rule(SHELL, action).desired_state(manifest);
         let setup = setup.owner("default", POD, &web("apps/v1/Deployment"));
         let decided = setup.handle(shared::alert()).to_string();
@@ -85,6 +89,45 @@ fn the_first_rule_that_matches_is_the_end() {
     let expected =
         "tried \"shop\" (no namespace), \"none\" (no tag), \"shells\" (no rule), \"rest\" (no rule)";
     assert_eq!(unruly, format!("ignore: no rule matches: {expected}"));
+}
+
+#[test]
+fn rules_that_continue_add_up() {
+    let setup = |last: &str| {
+        with_rules(&format!(
+            r"
+- {{ name: mark, match: {{ rule: Shell }}, action: {{ quarantine: {{ labels: {{ zone: closed }}, annotations: {{}} }} }}, continue: true }}
+- {{ name: none, match: {{ tag: none }}, action: suspend, continue: true }}
+- {{ name: again, match: {{ rule: Shell }}, action: {{ quarantine: {{ labels: {{ zone: closed }}, annotations: {{}} }} }}, continue: true }}
+- {{ name: wrong, match: {{ rule: Shell }}, action: suspend, continue: true }}
+- {{ name: last, match: {{ rule: Shell }}, action: {last} }}
+- {{ name: never, match: {{ rule: Shell }}, action: drop-token }}
+"
+        ))
+    };
+    let mark =
+        r#"- merge Deployment default/web {"spec":{"template":{"metadata":{"labels":{"zone":"closed"}}}}}"#;
+    assert_eq!(
+        decide(setup("scale-to-zero"), "apps/v1/Deployment"),
+        format!(
+            "propose: Quarantine default/web; Scale default/web to 0\nbecause: \"Shell\" in default/{POD}, by rules \
+             \"mark\", \"again\", \"last\"\n{mark}\n- merge Deployment default/web {{\"spec\":{{\"replicas\":0}}}}"
+        )
+    );
+    // An ignore is the end of the rules, and takes nothing back.
+    assert_eq!(
+        decide(setup("ignore"), "apps/v1/Deployment"),
+        format!(
+            "propose: Quarantine default/web\nbecause: \"Shell\" in default/{POD}, by rules \"mark\", \"again\"\n{mark}"
+        )
+    );
+    let nothing = decide(setup("ignore"), "v1/ReplicationController");
+    let reasons = [
+        "ignore: rule \"mark\" matches: ReplicationController default/web has no pod template that may change",
+        "rule \"wrong\" matches: ReplicationController default/web is no CronJob or Job",
+        "rule \"last\" matches: its action is ignore",
+    ];
+    assert!(reasons.iter().all(|reason| nothing.contains(reason)), "{nothing}");
 }
 
 #[test]

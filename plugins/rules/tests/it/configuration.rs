@@ -36,6 +36,8 @@ fn what_cannot_be_right_is_refused_with_the_name_of_the_rule() {
     }
     let labels = with_rule("{ tag: x }", "{ quarantine: { labels: { a: b c } } }").validate();
     assert!(labels.is_err_and(|said| said.starts_with("rule \"it\": label \"a\" has the value \"b c\"")));
+    let range = with_rule("{ tag: x }", "{ isolate: { allowCidrs: [all] } }").validate();
+    assert!(range.is_err_and(|said| said.starts_with("rule \"it\": allowCidrs: \"all\" is no range")));
     let twice =
         "[{ name: a, match: { tag: x }, action: ignore }, { name: a, match: { tag: y }, action: ignore }]";
     let refused = with_rules(twice).validate();
@@ -43,7 +45,7 @@ fn what_cannot_be_right_is_refused_with_the_name_of_the_rule() {
 }
 
 /// A rule, and what the schema and the plugin each say of it.
-const SLIPS: [(&str, &str, &str); 16] = [
+const SLIPS: [(&str, &str, &str); 18] = [
     ("{ name: a, match: { tag: x } }", "\"action\" is a required property", "missing field `action`"),
     ("{ name: a, action: ignore }", "\"match\" is a required property", "missing field `match`"),
     ("{ name: a, match: null, action: ignore }", "null is not of type", "invalid type: null"),
@@ -84,6 +86,16 @@ const SLIPS: [(&str, &str, &str); 16] = [
         "unknown field `at`",
     ),
     ("{ name: a, match: { tag: x }, action: { quarantine: { label: {} } } }", "'label' was", "field `label`"),
+    (
+        "{ name: a, match: { tag: x }, action: { isolate: { allowDNS: true } } }",
+        "'allowDNS' was",
+        "field `allowDNS`",
+    ),
+    (
+        "{ name: a, match: { tag: x }, action: ignore, continue: 1 }",
+        "1 is not of type",
+        "invalid type: integer",
+    ),
 ];
 
 #[test]
