@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::gateway::load_plugins;
 use crate::pipeline::chain;
 use crate::repository::Repository;
+use crate::validate::Schemas;
 
 /// Find what is wrong with a configuration before a deployment does.
 #[derive(Debug, Args)]
@@ -81,6 +82,11 @@ impl Check {
                 }
             }
             Err(error) => findings.note("notify", Err(error))?,
+        }
+        if !config.validation.crds.is_empty() {
+            let schemas = Schemas::new(&config.validation);
+            let found = schemas.map(|schemas| format!("custom kinds with a schema: {}", schemas.defined()));
+            findings.note("validation", found)?;
         }
         match load_plugins(&config).await {
             Ok((catalog, _)) => {

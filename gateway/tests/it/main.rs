@@ -9,6 +9,7 @@ mod record;
 mod sandbox;
 mod validate;
 mod create;
+mod crd;
 mod documents;
 mod edit;
 mod commit;
