@@ -15,7 +15,7 @@ use crate::commit::notify;
 use crate::receive::Tokens;
 use crate::server::Auth;
 use crate::validate::Guardrails;
-use crate::{dispatch, record, repository, server};
+use crate::{dispatch, record, repository, server, validate};
 
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -35,6 +35,9 @@ pub struct Config {
     /// What no plugin may do.
     #[serde(default)]
     pub guardrails: Guardrails,
+    /// What a valid object looks like, beside Kubernetes' own kinds.
+    #[serde(default)]
+    pub validation: validate::Config,
     /// The plugins, in the order in which an event meets them.
     #[serde(default)]
     pub plugins: Vec<dispatch::PluginConfig>,

@@ -20,6 +20,7 @@ use crate::record::{Journal, RecordError};
 use crate::repository::{Repository, RepositoryError};
 use crate::server::{self, App};
 use crate::shutdown::{self, Trigger};
+use crate::validate::{DefinitionError, Schemas};
 use crate::worker;
 use reload::Watched;
 
@@ -50,6 +51,9 @@ pub enum StartError {
     /// A receiver of the notifications.
     #[error("a receiver under `notify` cannot be used")]
     Notify(#[from] NotifyError),
+    /// A custom kind's definition.
+    #[error(transparent)]
+    Definition(#[from] DefinitionError),
     /// The address is taken or not ours.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -93,6 +97,7 @@ impl Gateway {
         let compiler = compiler(Some(&config.journal.dir.join(COMPILED)))?;
         let (catalog, renewal) = load_plugins(config, compiler).await?;
         let notifier = Notifier::new(&config.notify)?;
+        let schemas = Schemas::new(&config.validation)?;
         let listener = listen(config.server.listen).await?;
         let address = listener
             .local_addr()
@@ -104,6 +109,7 @@ impl Gateway {
         let branch = &config.repository.branch;
         let mut pipeline = Pipeline::new(journal, repository, catalog, modes, notifier, branch);
         pipeline.guardrails = config.guardrails.clone();
+        pipeline.schemas = Arc::new(schemas);
         pipeline.receive_limits.body_bytes_max = config.server.limits.body_bytes_max;
         let pipeline = Arc::new(pipeline);
         let (trigger, shutdown) = shutdown::channel();

@@ -29,7 +29,7 @@ pub use edit::EditError;
 pub use index::SourceFile;
 pub use kustomize::unlisted;
 pub use remote_error::{CommitError, RepositoryError, Retry};
-pub use snapshot::{Located, LookupError, OwnerLookupError, Snapshot};
+pub use snapshot::{Definition, Located, LookupError, OwnerLookupError, Snapshot};
 
 use crate::model::manifest::CommitSha;
 use git::GitClone;

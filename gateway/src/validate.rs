@@ -4,6 +4,8 @@
 //! All reasons against a proposal are collected and given at once. Nothing here writes.
 
 mod create;
+mod custom;
+mod definition;
 mod delete;
 mod draft;
 mod grant;
@@ -15,6 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use custom::{Config, DefinitionError};
 use draft::Draft;
 pub use grant::not_granted;
 pub use refusal::{Refusal, Refusals};
@@ -103,6 +106,7 @@ struct Rules<'a> {
     grants: &'a Grants,
     guardrails: &'a Guardrails,
     schemas: &'a Schemas,
+    snapshot: &'a Snapshot,
 }
 
 /// Checks a proposal's changes against the snapshot, and makes the new texts.
@@ -116,7 +120,7 @@ pub fn validate(
     schemas: &Schemas,
     snapshot: &Snapshot,
 ) -> Result<Validated, Refusals> {
-    let rules = Rules { grants, guardrails, schemas };
+    let rules = Rules { grants, guardrails, schemas, snapshot };
     let mut draft = Draft::new(snapshot);
     let mut refusals = Vec::new();
     for patch in &changes.patches {
@@ -202,7 +206,7 @@ fn apply(
     let mut reasons: Vec<Refusal> = grant::check_fields(rules.grants, target, &changed).into_iter().collect();
     reasons.extend(identity(target, before, &after));
     if !changed.is_empty() {
-        reasons.extend(rules.schemas.check(target, &after));
+        reasons.extend(rules.schemas.check(rules.snapshot, target, Some(before), &after));
         reasons.extend(semantics::check(target, &after));
     }
     if !reasons.is_empty() {

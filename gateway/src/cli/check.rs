@@ -14,7 +14,7 @@ use crate::gateway::{compiler, load_plugins};
 use crate::model::text::inert;
 use crate::pipeline::chain;
 use crate::repository::Repository;
-use crate::validate::not_granted;
+use crate::validate::{Schemas, not_granted};
 
 /// Find what is wrong with a configuration before a deployment does.
 #[derive(Debug, Args)]
@@ -83,6 +83,11 @@ impl Check {
                 }
             }
             Err(error) => findings.note("notify", Err(error))?,
+        }
+        if !config.validation.crds.is_empty() {
+            let schemas = Schemas::new(&config.validation);
+            let found = schemas.map(|schemas| format!("custom kinds with a schema: {}", schemas.defined()));
+            findings.note("validation", found)?;
         }
         // A check leaves nothing behind, no compiled code either.
         match load_plugins(&config, compiler(None)?).await {

@@ -21,7 +21,7 @@ use crate::model::text::cut;
 use crate::repository::Snapshot;
 
 /// Plugins that come with the gateway.
-const BUNDLED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/bundled.rs"));
+pub(super) const BUNDLED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/bundled.rs"));
 
 /// One plugin of the configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -15,7 +15,7 @@ const TICK_MS: u64 = 5;
 /// memory back stops every thread for a moment.
 const KEEP_RESIDENT_BYTES: usize = 512 << 10;
 /// Instances at the same time.
-const INSTANCES_MAX: u32 = 64;
+pub(super) const INSTANCES_MAX: u32 = 64;
 /// Memories of one plugin, and its tables: what one takes, no other one has.
 const MEMORIES_MAX: u32 = 4;
 /// Modules of one plugin.

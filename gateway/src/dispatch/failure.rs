@@ -82,3 +82,44 @@ impl Failure {
         matches!(self, Self::CpuDeadline { .. } | Self::InvocationTimeout { .. } | Self::Crowded)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use wasmtime::Store;
+    use wasmtime::component::Component;
+
+    use super::super::catalog::{BUNDLED, Limits};
+    use super::super::compiler::Compiler;
+    use super::super::component::component_of;
+    use super::super::engine::{Allocation, Engine, INSTANCES_MAX};
+    use super::super::host::Host;
+    use super::super::sandbox::Sandbox;
+
+    #[test]
+    fn an_engine_without_a_free_place_is_no_fault_of_the_plugin() {
+        let compiler = Compiler::new(Path::new("/nowhere"), None);
+        let engine = Engine::new(compiler, Allocation::Pooled).expect("an engine");
+        let (name, file) = BUNDLED[0];
+        let component = component_of(file).and_then(|component| {
+            Component::from_binary(&engine.wasm, &component).map_err(|error| error.to_string())
+        });
+        let limits = Limits { guest_time_ms: 60_000, invocation_ms: 60_000, ..Limits::default() };
+        let sandbox =
+            Sandbox::new(name, &engine, &component.expect("a component"), limits).expect("a sandbox");
+        let taken: Vec<Store<Host>> = (0..INSTANCES_MAX)
+            .map(|_| {
+                let mut store = Store::new(&engine.wasm, Host::new(None, Limits::default()));
+                store.set_epoch_deadline(u64::MAX / 2);
+                store.set_fuel(u64::MAX).expect("fuel");
+                sandbox.pre.instantiate(&mut store).expect("a place");
+                store
+            })
+            .collect();
+        let crowded = sandbox.describe().expect_err("no place is left");
+        assert_eq!((crowded.kind(), crowded.is_transient()), ("crowded", true), "{crowded:?}");
+        drop(taken);
+        assert!(sandbox.describe().is_ok(), "the places are free again");
+    }
+}

@@ -8,12 +8,15 @@ use serde_json::Value;
 
 use super::yaml::documents;
 
+/// The kind that defines kinds.
+const DEFINITION: &str = "CustomResourceDefinition";
+
 /// Kinds without a namespace.
 const CLUSTER_KINDS: [&str; 12] = [
     "APIService",
     "ClusterRole",
     "ClusterRoleBinding",
-    "CustomResourceDefinition",
+    DEFINITION,
     "IngressClass",
     "MutatingWebhookConfiguration",
     "Namespace",
@@ -46,6 +49,8 @@ pub(super) struct Entry {
     /// A kustomization's own text as data: of objects only the names are kept, or the desired state
     /// would take twenty times the memory of its text.
     pub(super) kustomization: Option<Arc<Value>>,
+    /// Group and kind, where it is a CustomResourceDefinition.
+    pub(super) defines: Option<(String, String)>,
 }
 
 /// The objects of a file, or why they are not read.
@@ -71,6 +76,7 @@ fn entry(document: usize, manifest: Value) -> Option<Entry> {
         ["resources", "bases", "components", "namespace"].iter().any(|key| manifest.get(key).is_some());
     let or_empty = |found: Option<String>| found.or_else(|| kustomizes.then(String::new));
     let kind = or_empty(text("/kind"))?;
+    let defines = (kind == DEFINITION).then(|| text("/spec/group").zip(text("/spec/names/kind"))).flatten();
     Some(Entry {
         document,
         api_version: or_empty(text("/apiVersion"))?,
@@ -78,6 +84,7 @@ fn entry(document: usize, manifest: Value) -> Option<Entry> {
         name: or_empty(text("/metadata/name"))?,
         kustomization: matches!(kind.as_str(), "" | "Kustomization").then(|| Arc::new(manifest)),
         kind,
+        defines,
     })
 }
 

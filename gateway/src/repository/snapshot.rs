@@ -25,6 +25,17 @@ pub struct Located {
     pub manifest: Value,
 }
 
+/// Where a custom kind is defined.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Definition {
+    /// The file.
+    pub path: String,
+    /// The id of its blob: the same id, the same text.
+    pub blob: String,
+    /// Which document of the file, from 0.
+    pub document: usize,
+}
+
 /// Where an object stands.
 #[derive(Debug, Clone, PartialEq)]
 struct Place {
@@ -62,6 +73,8 @@ pub struct Snapshot {
     kustomizations: Kustomizations,
     files: BTreeMap<String, SourceFile>,
     objects: BTreeMap<ObjectRef, Vec<Place>>,
+    /// By group and kind.
+    definitions: BTreeMap<(String, String), Vec<Definition>>,
     /// What each blob holds, for the snapshot after this one.
     read: HashMap<String, Arc<index::File>>,
     skipped: Vec<(String, String)>,
@@ -91,6 +104,7 @@ impl Snapshot {
             kustomizations: Kustomizations::read(&indexed),
             files: BTreeMap::new(),
             objects: BTreeMap::new(),
+            definitions: BTreeMap::new(),
             read,
             skipped: Vec::new(),
         };
@@ -115,6 +129,11 @@ impl Snapshot {
                 namespace: index::effective_namespace(entry, namespace),
                 name: entry.name.clone(),
             };
+            if let Some(defined) = &entry.defines {
+                let (path, blob) = (file.path.clone(), file.blob.clone());
+                let definition = Definition { path, blob, document: entry.document };
+                self.definitions.entry(defined.clone()).or_default().push(definition);
+            }
             let place = Place { path: file.path.clone(), document: entry.document };
             self.objects.entry(target).or_default().push(place);
         }
@@ -140,10 +159,7 @@ impl Snapshot {
         match self.objects.get(target).map(Vec::as_slice) {
             None | Some([]) => Err(LookupError::Unknown),
             Some([Place { path, document }]) => {
-                // It was read before, or it would not be known.
-                let documents = documents(self.text(path).unwrap_or_default());
-                let manifest = documents.ok().and_then(|mut documents| documents.drain(..).nth(*document));
-                let manifest = manifest.ok_or(LookupError::Unknown)?;
+                let manifest = self.document(path, *document).ok_or(LookupError::Unknown)?;
                 Ok(Located { path: path.clone(), document: *document, manifest })
             }
             Some(several) => Err(LookupError::Ambiguous(
@@ -153,6 +169,26 @@ impl Snapshot {
                     .collect(),
             )),
         }
+    }
+
+    /// A document of a file. It was read before, or its place would not be known.
+    fn document(&self, path: &str, document: usize) -> Option<Value> {
+        let documents = documents(self.text(path).unwrap_or_default());
+        documents.ok().and_then(|mut documents| documents.drain(..).nth(document))
+    }
+
+    /// The CustomResourceDefinitions of a kind, for example of `helm.toolkit.fluxcd.io` and
+    /// `HelmRelease`. Where a repository serves several clusters there may be several.
+    #[must_use]
+    pub fn definitions(&self, group: &str, kind: &str) -> &[Definition] {
+        let found = self.definitions.get(&(group.to_owned(), kind.to_owned()));
+        found.map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// A CustomResourceDefinition as data.
+    #[must_use]
+    pub fn definition(&self, definition: &Definition) -> Option<Value> {
+        self.document(&definition.path, definition.document)
     }
 
     /// The manifest of an object that stands in one place.

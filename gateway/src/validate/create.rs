@@ -27,7 +27,7 @@ pub(super) fn create(
         reasons.push(Refusal::CreateGrant { target: target.clone() });
     }
     reasons.extend(identity(target, manifest, beside).map(|reason| refuse(reason).remove(0)));
-    reasons.extend(rules.schemas.check(target, manifest));
+    reasons.extend(rules.schemas.check(rules.snapshot, target, None, manifest));
     reasons.extend(semantics::check(target, manifest));
     let neighbour =
         draft.snapshot().locate(beside).map_err(|error| Refusal::Lookup { target: beside.clone(), error });

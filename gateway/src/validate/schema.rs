@@ -1,20 +1,24 @@
-//! Strict schemas of Kubernetes' kinds: an unknown field is refused, not dropped.
+//! Strict schemas of Kubernetes' kinds: an unknown field is refused, not dropped. Those of custom
+//! kinds come from their definitions.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-use jsonschema::Validator;
+use jsonschema::{ValidationError, Validator};
 use k8s_openapi::api::{apps::v1 as apps, autoscaling::v2 as autoscaling, batch::v1 as batch};
 use k8s_openapi::api::{
     core::v1 as core, networking::v1 as networking, policy::v1 as policy, rbac::v1 as rbac,
 };
+pub(super) use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Value, json};
 
 use super::Refusal;
+use super::custom::{Config, CustomSchemas, DefinitionError};
 use crate::model::manifest::ObjectRef;
 use crate::model::text::cut;
+use crate::repository::Snapshot;
 
 /// Errors of one object that are told; the rest follows from them more often than not.
 const ERRORS_MAX: usize = 8;
@@ -27,6 +31,7 @@ type Generate = fn() -> Value;
 pub struct Schemas {
     known: BTreeMap<(&'static str, &'static str), Generate>,
     compiled: Mutex<BTreeMap<(String, String), std::sync::Arc<Validator>>>,
+    custom: CustomSchemas,
 }
 
 impl fmt::Debug for Schemas {
@@ -36,6 +41,20 @@ impl fmt::Debug for Schemas {
 }
 
 impl Schemas {
+    /// The kinds of Kubernetes itself, and those that the configuration defines.
+    ///
+    /// # Errors
+    /// When a file cannot be read or a definition in it is of no use.
+    pub fn new(config: &Config) -> Result<Self, DefinitionError> {
+        Ok(Self { custom: CustomSchemas::read(config)?, ..Self::kubernetes() })
+    }
+
+    /// How many kinds the configuration defines.
+    #[must_use]
+    pub fn defined(&self) -> usize {
+        self.custom.len()
+    }
+
     /// The kinds of Kubernetes itself.
     #[must_use]
     pub fn kubernetes() -> Self {
@@ -59,40 +78,56 @@ impl Schemas {
             (("rbac.authorization.k8s.io/v1", "RoleBinding"), strict::<rbac::RoleBinding>),
             (("rbac.authorization.k8s.io/v1", "ClusterRole"), strict::<rbac::ClusterRole>),
         ];
-        Self { known: known.into(), compiled: Mutex::default() }
+        Self { known: known.into(), compiled: Mutex::default(), custom: CustomSchemas::default() }
     }
 
     /// What is wrong with an object, by its kind's schema. A kind without a schema is refused:
-    /// one invalid manifest stops all of a Kustomization.
-    pub(super) fn check(&self, target: &ObjectRef, manifest: &Value) -> Vec<Refusal> {
-        // An error quotes the value that it is about, which can be most of the manifest.
+    /// one invalid manifest stops all of a Kustomization. `before` is the object that is changed.
+    pub(super) fn check(
+        &self,
+        snapshot: &Snapshot,
+        target: &ObjectRef,
+        before: Option<&Value>,
+        manifest: &Value,
+    ) -> Vec<Refusal> {
         let refuse = |reason: String| Refusal::Schema {
             target: target.clone(),
             reason: cut(reason, REASON_BYTES_MAX),
         };
-        let validator = match self.validator(target) {
-            Ok(validator) => validator,
-            Err(reason) => return vec![refuse(reason)],
+        let errors = match self.validator(target) {
+            Ok(Some(validator)) => {
+                let manifest = without_nulls(manifest);
+                let errors = validator.iter_errors(&manifest).take(ERRORS_MAX);
+                Ok(errors.map(|error| told(&error)).collect())
+            }
+            Ok(None) => self.custom.errors(snapshot, target, before, manifest, ERRORS_MAX),
+            Err(reason) => Err(reason),
         };
-        let manifest = without_nulls(manifest);
-        let errors = validator.iter_errors(&manifest).take(ERRORS_MAX);
-        errors.map(|error| refuse(format!("{} {error}", error.instance_path()))).collect()
+        errors.unwrap_or_else(|reason| vec![reason]).into_iter().map(refuse).collect()
     }
 
-    fn validator(&self, target: &ObjectRef) -> Result<std::sync::Arc<Validator>, String> {
+    /// The validator of one of Kubernetes' own kinds.
+    fn validator(&self, target: &ObjectRef) -> Result<Option<std::sync::Arc<Validator>>, String> {
         let key = (target.api_version.clone(), target.kind.clone());
         let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(validator) = compiled.get(&key) {
-            return Ok(std::sync::Arc::clone(validator));
+            return Ok(Some(std::sync::Arc::clone(validator)));
         }
-        let Some(generate) = self.known.get(&(key.0.as_str(), key.1.as_str())) else {
-            return Err(format!("there is no schema for {}/{}, so a change cannot be checked", key.0, key.1));
-        };
+        let Some(generate) = self.known.get(&(key.0.as_str(), key.1.as_str())) else { return Ok(None) };
         let validator = jsonschema::validator_for(&generate()).map_err(|error| error.to_string())?;
         let validator = std::sync::Arc::new(validator);
         compiled.insert(key, std::sync::Arc::clone(&validator));
-        Ok(validator)
+        Ok(Some(validator))
     }
+}
+
+/// An error with where it is. The value stands in it, unless it would leave no place for the rest.
+pub(super) fn told(error: &ValidationError<'_>) -> String {
+    let whole = format!("{} {error}", error.instance_path());
+    if whole.len() <= REASON_BYTES_MAX {
+        return whole;
+    }
+    format!("{} {}", error.instance_path(), error.masked())
 }
 
 /// The manifest as an API server reads it: a field that is `null`, as `creationTimestamp` often is
@@ -115,7 +150,7 @@ fn strict<T: JsonSchema>() -> Value {
     schema
 }
 
-fn close(schema: &mut Value) {
+pub(super) fn close(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
             let has_fields = object.get("properties").is_some_and(|fields| fields.is_object());

@@ -108,6 +108,7 @@ fn well_behaved() -> PluginConfig {
     plugin(json!({
         "name": "scale-to-zero", "source": "bundled:scale-to-zero",
         "config": { "rules": ["Terminal shell in container"] },
+        "limits": { "guestTimeMs": 20_000, "invocationMs": 60_000 },
     }))
 }
 

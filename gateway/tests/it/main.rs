@@ -12,6 +12,7 @@ mod wasi;
 mod hostile;
 mod validate;
 mod create;
+mod crd;
 mod delete;
 mod documents;
 mod edit;

@@ -5,6 +5,7 @@
 //! applied with it. None decides whether to respond; the plugins do.
 
 mod config;
+mod flux;
 mod isolate;
 mod marks;
 mod respond;
@@ -14,6 +15,7 @@ pub mod testing;
 use riposte_sdk::prelude::*;
 
 pub use config::{Config, FalcoRules};
+pub use flux::{FluxKind, FluxObject, suspend_any};
 pub use isolate::{Open, isolate};
 pub use marks::{Annotations, Labels, Marks};
 pub use respond::{Response, respond};
@@ -38,15 +40,20 @@ pub fn scale_to_zero(owner: &ObjectRef) -> Result<Response, Stop> {
     Ok(Response::new(owner, format!("Scale {} to 0", name(owner)), Patch::scale(owner, 0)))
 }
 
-/// The owner starts no more pods. A Job's running ones end; those of a CronJob run to their end.
+/// The owner starts no more pods. A Job's running ones end; those of a CronJob run to their end. What
+/// Flux applies by a HelmRelease or Kustomization stays as it is.
 ///
 /// # Errors
 /// An ignore, when it cannot be suspended.
 pub fn suspend(owner: &ObjectRef) -> Result<Response, Stop> {
-    if !owner.is_any_of(&SUSPENDABLE) {
+    let title = if flux::is_flux(owner) {
+        format!("Suspend {owner}")
+    } else if owner.is_any_of(&SUSPENDABLE) {
+        format!("Suspend {}", name(owner))
+    } else {
         return ignore!("{owner} is no CronJob or Job, which alone can be suspended");
-    }
-    Ok(Response::new(owner, format!("Suspend {}", name(owner)), Patch::set(owner, "/spec/suspend", true)))
+    };
+    Ok(Response::new(owner, title, Patch::set(owner, "/spec/suspend", true)))
 }
 
 /// The owner's pods get no service account token, whatever the service account says.

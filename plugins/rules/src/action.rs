@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use riposte_responses::{
-    Annotations, Labels, Marks, Open, Response, drop_token, isolate, quarantine, scale_to_zero, suspend,
+    Annotations, FluxObject, Labels, Marks, Open, Response, drop_token, isolate, quarantine, scale_to_zero,
+    suspend_any,
 };
 use riposte_sdk::prelude::*;
 use riposte_sdk::schemars::{Schema, SchemaGenerator, json_schema};
@@ -11,9 +12,10 @@ use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::{Value, json};
 
 use crate::facts::Facts;
+use crate::given::Given;
 
 /// What a rule does. In YAML a name, or a name with its options.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Action {
     /// The workload goes to no replicas.
@@ -29,8 +31,15 @@ pub enum Action {
     },
     /// A network policy cuts the workload's pods off, but for what is open.
     Isolate(Open),
-    /// The CronJob or Job is suspended.
-    Suspend {},
+    /// The CronJob or Job is suspended, or what Flux applied the pod by.
+    Suspend {
+        /// This object of Flux, whoever owns the pod.
+        #[serde(default)]
+        object: Given<FluxObject>,
+        /// Where no CronJob or Job owns the pod: what Flux's labels in the alert name.
+        #[serde(default)]
+        flux_labels: bool,
+    },
     /// The workload's pods get no service account token.
     DropToken {},
     /// Nothing, and no later rule is tried.
@@ -66,7 +75,9 @@ impl Action {
                 quarantine(&owner()?, &Marks { labels, annotations, rule: alert.rule()? }, context)
             }
             Self::Isolate(open) => isolate(&owner()?, open, context),
-            Self::Suspend {} => suspend(&owner()?),
+            Self::Suspend { object, flux_labels } => {
+                suspend_any(object.get(), owner, *flux_labels, alert, context)
+            }
             Self::DropToken {} => drop_token(&owner()?),
             Self::Ignore {} => ignore!("its action is ignore"),
         }
@@ -88,6 +99,17 @@ impl JsonSchema for Action {
             "properties": { "labels": labels, "annotations": annotations },
         });
         let isolate = Open::json_schema(generator);
+        let suspend = json!({
+            "type": "object",
+            "additionalProperties": false,
+            "properties": {
+                "object": FluxObject::json_schema(generator),
+                "fluxLabels": {
+                    "description": "Where no CronJob or Job owns the pod: what Flux's labels in the alert name.",
+                    "type": "boolean", "default": false,
+                },
+            },
+        });
         json_schema!({
             "description": "What a rule does: a name, or a name with its options.",
             "type": ["string", "object"],
@@ -99,7 +121,7 @@ impl JsonSchema for Action {
                 "scale-to-zero": none,
                 "quarantine": quarantine,
                 "isolate": isolate,
-                "suspend": none,
+                "suspend": suspend,
                 "drop-token": none,
                 "ignore": none,
             },

@@ -2,15 +2,14 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use riposte::dispatch::{Catalog, Failure};
 use riposte::model::patch::Decision;
 use serde_json::json;
 
-use super::{Hostile, POD, allocates, event, from_file, handles, snapshot, well_behaved, with};
+use super::{Hostile, allocates, event, from_file, handles, snapshot, with};
+use crate::harness::Fleet;
 use crate::harness::guest::{Guest, engine, write};
-use crate::harness::{Fleet, shell_in};
 
 const FOREVER: &str = "(loop $again (br $again)) (unreachable)";
 /// Takes one 64 KiB page after the other until it gets none.
@@ -131,36 +130,4 @@ async fn work_of_the_host_that_a_guest_asks_for_ends_when_the_invocation_does() 
         let trial = catalog.plugins()[0].trial(&event("{}"), Arc::clone(&snapshot));
         assert_eq!(trial.answer, expected, "{invocation_ms}");
     }
-}
-
-#[tokio::test]
-async fn an_engine_without_a_free_place_is_no_fault_of_the_plugin() {
-    let fleet = Fleet::tutorial();
-    let snapshot = snapshot(&fleet).await;
-    let engine = engine();
-    let forever = Guest { handle: FOREVER.to_owned(), ..Guest::default() };
-    let path = write(fleet.bare.root.path(), "forever", &forever.bytes());
-    let limits = json!({ "fuel": u64::MAX / 2, "guestTimeMs": 200, "invocationMs": 60_000 });
-    let takers = Catalog::load(&engine, &[from_file(&path, &limits)]).unwrap();
-    // Beside so many it takes long to be served at all.
-    let mut good = well_behaved();
-    (good.limits.guest_time_ms, good.limits.invocation_ms) = (60_000, 60_000);
-    let good = Catalog::load(&engine, &[good]).unwrap();
-    let (alert, other) = (event(&shell_in("default", POD)), event("{}"));
-    let enough = AtomicBool::new(false);
-    let take = || {
-        while !enough.load(Ordering::Relaxed) {
-            takers.plugins()[0].handle(&other, Arc::clone(&snapshot)).expect_err("it never ends");
-        }
-    };
-    std::thread::scope(|scope| {
-        // More than the engine has places.
-        (0..80).for_each(|_| drop(scope.spawn(take)));
-        let mut tries = (0..10_000).map(|_| good.plugins()[0].handle(&alert, Arc::clone(&snapshot)));
-        let crowded = tries.find_map(Result::err);
-        enough.store(true, Ordering::Relaxed);
-        assert_eq!(crowded, Some(Failure::Crowded));
-        assert!(Failure::Crowded.is_transient());
-    });
-    assert!(good.plugins()[0].handle(&alert, snapshot).is_ok(), "the places are free again");
 }

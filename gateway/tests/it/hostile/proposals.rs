@@ -277,12 +277,12 @@ fn creations() -> Vec<Forged> {
         narrow(
             "makes a Flux Kustomization",
             flux.clone(),
-            "grant-kind: Kustomization default/all: the plugin has no grant for kind kustomize.toolkit.fluxcd.io/v1/Kustomization; grant-create: Kustomization default/all: the plugin has no grant to create objects; schema: Kustomization default/all: there is no schema for kustomize.toolkit.fluxcd.io/v1/Kustomization, so a change cannot be checked",
+            "grant-kind: Kustomization default/all: the plugin has no grant for kind kustomize.toolkit.fluxcd.io/v1/Kustomization; grant-create: Kustomization default/all: the plugin has no grant to create objects; schema: Kustomization default/all: there is no schema for kustomize.toolkit.fluxcd.io/v1/Kustomization, so a change cannot be checked: have its CustomResourceDefinition in the repository's path, or name a file with it in validation.crds",
         ),
         wide(
             "makes a Flux Kustomization that it is granted",
             flux,
-            "schema: Kustomization default/all: there is no schema for kustomize.toolkit.fluxcd.io/v1/Kustomization, so a change cannot be checked",
+            "schema: Kustomization default/all: there is no schema for kustomize.toolkit.fluxcd.io/v1/Kustomization, so a change cannot be checked: have its CustomResourceDefinition in the repository's path, or name a file with it in validation.crds",
         ),
         escape("leaves the folder", "../../x"),
         escape("names a path from the root", "/etc/cron.d/x"),

@@ -49,6 +49,30 @@ fn each_action_has_its_response() {
 }
 
 #[test]
+fn suspend_can_be_of_an_object_of_flux() {
+    let release =
+        "{apiVersion: helm.toolkit.fluxcd.io/v2, kind: HelmRelease, metadata: {name: web, namespace: apps}}";
+    let labels = r#"{"k8s.ns.name":"default","k8s.pod.name":"web-0","k8smeta.deployment.label[helm.toolkit.fluxcd.io/name]":"web","k8smeta.deployment.label[helm.toolkit.fluxcd.io/namespace]":"apps"}"#;
+    let table = [
+        (
+            "{ suspend: { object: { kind: HelmRelease, namespace: apps, name: web } } }",
+            "propose: Suspend HelmRelease apps/web",
+        ),
+        ("{ suspend: { fluxLabels: true } }", "propose: Suspend HelmRelease apps/web"),
+        (
+            "{ suspend: { object: { kind: Kustomization, namespace: apps, name: web } } }",
+            "ignore: rule \"it\" matches: the desired state has no Kustomization apps/web",
+        ),
+        ("suspend", "ignore: rule \"it\" matches: pod default/web-0: the desired state has no object"),
+    ];
+    for (action, expected) in table {
+        let decided =
+            with_rule(SHELL, action).desired_state(release).handle(shared::alert_with(labels)).to_string();
+        assert!(decided.starts_with(expected), "{action}: {decided}");
+    }
+}
+
+#[test]
 fn isolate_makes_a_policy() {
     let manifest = "{apiVersion: apps/v1, kind: Deployment, metadata: {name: web, namespace: default}, \
                     spec: {selector: {matchLabels: {app: web}}}}";

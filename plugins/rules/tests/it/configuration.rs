@@ -82,7 +82,7 @@ const SLIPS: [(&str, &str, &str); 18] = [
     ),
     (
         "{ name: a, match: { tag: x }, action: { suspend: { at: 1 } } }",
-        "has more than 0 properties",
+        "'at' was unexpected",
         "unknown field `at`",
     ),
     ("{ name: a, match: { tag: x }, action: { quarantine: { label: {} } } }", "'label' was", "field `label`"),
