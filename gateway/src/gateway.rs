@@ -104,6 +104,7 @@ impl Gateway {
         let branch = &config.repository.branch;
         let mut pipeline = Pipeline::new(journal, repository, catalog, modes, notifier, branch);
         pipeline.guardrails = config.guardrails.clone();
+        pipeline.repeats = config.repeats.clone();
         pipeline.receive_limits.body_bytes_max = config.server.limits.body_bytes_max;
         let pipeline = Arc::new(pipeline);
         let (trigger, shutdown) = shutdown::channel();

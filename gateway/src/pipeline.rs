@@ -12,6 +12,7 @@ mod modes;
 mod plugins;
 mod preview;
 mod process;
+mod repeats;
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ pub use breaker::{Breakers, Parked};
 pub use hold::Hold;
 pub use modes::Modes;
 pub use preview::Preview;
+pub use repeats::Repeats;
 
 use crate::commit::Notifier;
 use crate::crash_point::CrashPoint;
@@ -80,6 +82,8 @@ pub struct Pipeline {
     pub modes: Modes,
     /// What no plugin may do.
     pub guardrails: Guardrails,
+    /// How long reports of one incident are one.
+    pub repeats: Repeats,
     /// What a valid object looks like.
     pub schemas: Arc<Schemas>,
     /// Flux receivers to call after a commit.
@@ -130,6 +134,7 @@ impl Pipeline {
             plugins: watch::Sender::new(Arc::new(plugins)),
             modes,
             guardrails: Guardrails::default(),
+            repeats: Repeats::default(),
             schemas: Arc::new(Schemas::kubernetes()),
             notifier,
             branch: branch.to_owned(),
@@ -152,7 +157,7 @@ impl Pipeline {
         CrashPoint::Decoded.reach();
         let admission = self.journal.record(received).await.map_err(rejection)?;
         CrashPoint::Recorded.reach();
-        let stored = admission.events.iter().filter(|event| !event.repeated).count();
+        let stored = admission.events.iter().filter(|event| !event.known).count();
         self.metrics.events.inc_by(stored as u64);
         self.wake.events.notify_one();
         Ok(admission)

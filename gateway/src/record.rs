@@ -9,6 +9,7 @@ mod event;
 mod open;
 mod query;
 mod reaction;
+mod repeat;
 mod replay;
 mod switch;
 mod writer;
@@ -24,6 +25,7 @@ pub use chain::{ChainBreak, ChainHead};
 pub use event::{Admission, Admitted, RawStored, RecordedEvent};
 pub use query::{AttemptView, CommitView, EventDetail, EventFilter, EventRow, ReactionView};
 pub use reaction::{Decided, DueReaction, Proposal, Route, SettledCommit, Settlement, Stage};
+pub use repeat::{FirstReaction, FirstReport};
 pub use replay::{Base, ReplayMode, ReplayPlan, ReplayRow};
 pub use switch::Switch;
 

@@ -77,6 +77,8 @@ pub struct Metrics {
     pub requests: Family<StatusLabel, Counter>,
     /// Events stored.
     pub events: Counter,
+    /// Events that repeat an incident and were not dispatched.
+    pub repeats: Counter,
     /// Reactions that ended.
     pub outcomes: Family<OutcomeLabel, Counter>,
     /// Failures of plugins and commits, those that are tried again among them.
@@ -100,6 +102,7 @@ impl Metrics {
         let mut registry = Registry::with_prefix("riposte");
         let requests = Family::default();
         let events = Counter::default();
+        let repeats = Counter::default();
         let outcomes = Family::default();
         let failures = Family::default();
         let stale = Gauge::default();
@@ -109,6 +112,7 @@ impl Metrics {
         let repository_reachable = Gauge::default();
         registry.register("ingest_requests", "Ingest requests by answer", requests.clone());
         registry.register("events_recorded", "Events stored", events.clone());
+        registry.register("events_repeated", "Events that repeat an incident", repeats.clone());
         registry.register("reactions_settled", "Reactions that ended, by outcome", outcomes.clone());
         registry.register("failures", "Failures of plugins and commits, by kind", failures.clone());
         registry.register("plugins_stale", "Plugins whose changed version is not loaded", stale.clone());
@@ -128,6 +132,7 @@ impl Metrics {
             registry,
             requests,
             events,
+            repeats,
             outcomes,
             failures,
             stale,

@@ -50,6 +50,12 @@ pub(super) struct Selection {
     /// The request it came in: the events of one batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<i64>,
+    /// The repeats of this event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repeat_of: Option<i64>,
+    /// `true` for repeats only, `false` for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<bool>,
     /// Received at this time (RFC 3339) or later.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
@@ -92,6 +98,8 @@ impl Selection {
             outcome: self.outcome.clone(),
             plugin: self.plugin.clone(),
             request: self.request,
+            repeat_of: self.repeat_of,
+            repeat: self.repeat,
             seqs: Vec::new(),
             since_us: time("since", &self.since)?,
             until_us: time("until", &self.until)?,
@@ -140,6 +148,10 @@ pub(super) struct EventHead {
     pod: Option<String>,
     /// Whether the plugins it goes to are known; until then `reactions` is empty.
     routed: bool,
+    /// The event that reported the incident first: this one was not dispatched.
+    repeat_of: Option<i64>,
+    /// How many later events repeat this one.
+    repeats: i64,
 }
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -169,6 +181,8 @@ impl From<EventRow> for EventHead {
             namespace: row.namespace,
             pod: row.pod,
             routed: row.routed,
+            repeat_of: row.repeat_of,
+            repeats: row.repeats,
         }
     }
 }

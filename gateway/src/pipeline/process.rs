@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::decide::ended;
+use super::repeats::{Round, Way};
 use super::{Pipeline, chain};
 use crate::clock;
 use crate::crash_point::CrashPoint;
@@ -20,24 +21,41 @@ use crate::repository::RepositoryError;
 use crate::telemetry::{FailureLabel, OutcomeLabel};
 
 impl Pipeline {
-    /// Makes the reactions of events that have none yet.
+    /// Makes the reactions of events that have none yet, but for those that repeat an incident.
     ///
     /// # Errors
     /// When the journal does not answer.
     pub async fn route_due(&self) -> Result<usize, RecordError> {
-        let events = self.journal.unrouted(self.limits.round_reactions_max).await?;
+        let window_us = self.repeats.window_us();
+        let events = self.journal.unrouted(self.limits.round_reactions_max, window_us).await?;
+        let (mut round, mut taken) = (Round::default(), 0);
         for event in &events {
             CrashPoint::Routing.reach();
             let routes = self.routes(event);
-            let plugins = routes.len();
-            self.journal.route(event.seq(), routes).await?;
-            CrashPoint::Routed.reach();
-            tracing::info!(event.seq = event.seq(), plugins, "an event was routed");
+            match self.way(event, &routes, &mut round).await? {
+                Way::Wait => continue,
+                Way::RepeatOf(first) => {
+                    self.journal.mark_repeat(event.seq(), first).await?;
+                    self.metrics.repeats.inc();
+                    tracing::info!(
+                        event.seq = event.seq(),
+                        event.first = first,
+                        "an event repeats another one"
+                    );
+                }
+                Way::Dispatch => {
+                    let plugins = routes.len();
+                    self.journal.route(event.seq(), routes).await?;
+                    CrashPoint::Routed.reach();
+                    tracing::info!(event.seq = event.seq(), plugins, "an event was routed");
+                }
+            }
+            taken += 1;
         }
-        if !events.is_empty() {
+        if taken > 0 {
             self.wake.reactions.notify_one();
         }
-        Ok(events.len())
+        Ok(taken)
     }
 
     /// The plugins that subscribe to an event.
@@ -84,6 +102,8 @@ impl Pipeline {
         }
         let ended = tasks.join_all().await;
         self.wake.proposals.notify_one();
+        // Repeats wait until it is known what the first report came to.
+        self.wake.events.notify_one();
         ended.into_iter().collect::<Result<(), _>>().map(|()| taken)
     }
 
