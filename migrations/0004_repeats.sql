@@ -18,3 +18,12 @@ CREATE TABLE chain_of_all_kinds (
 INSERT INTO chain_of_all_kinds SELECT position, kind, subject, digest, head FROM chain;
 DROP TABLE chain;
 ALTER TABLE chain_of_all_kinds RENAME TO chain;
+
+-- When nothing was to be committed, and when again; the newest of each way counts.
+CREATE TABLE pauses (
+    id          INTEGER PRIMARY KEY,
+    by          TEXT    NOT NULL CHECK (by IN ('api', 'file')),
+    paused      INTEGER NOT NULL CHECK (paused IN (0, 1)),
+    reason      TEXT    NOT NULL,
+    recorded_us INTEGER NOT NULL
+) STRICT;

@@ -15,7 +15,7 @@ use crate::commit::Notifier;
 use crate::commit::notify::NotifyError;
 use crate::config::{Config, ConfigError};
 use crate::dispatch::{self, Allocation, Catalog, Compiler, Engine, Renewal, Stamp};
-use crate::pipeline::{Modes, Pipeline};
+use crate::pipeline::{Modes, Pauses, Pipeline};
 use crate::record::{Journal, RecordError};
 use crate::repository::{Repository, RepositoryError};
 use crate::server::{self, App};
@@ -103,6 +103,7 @@ impl Gateway {
         let repository = Repository::new(&config.repository, &config.journal.dir)?;
         let branch = &config.repository.branch;
         let mut pipeline = Pipeline::new(journal, repository, catalog, modes, notifier, branch);
+        pipeline.pauses = Pauses::new(&pipeline.journal, &pipeline.metrics).await?;
         pipeline.guardrails = config.guardrails.clone();
         pipeline.repeats = config.repeats.clone();
         pipeline.receive_limits.body_bytes_max = config.server.limits.body_bytes_max;

@@ -9,6 +9,7 @@ mod commit;
 mod decide;
 mod hold;
 mod modes;
+mod pauses;
 mod plugins;
 mod preview;
 mod process;
@@ -23,6 +24,7 @@ use tokio::sync::{Notify, watch};
 pub use breaker::{Breakers, Parked};
 pub use hold::Hold;
 pub use modes::Modes;
+pub use pauses::Pauses;
 pub use preview::Preview;
 pub use repeats::Repeats;
 
@@ -80,6 +82,8 @@ pub struct Pipeline {
     pub plugins: watch::Sender<Arc<Catalog>>,
     /// The modes that were switched.
     pub modes: Modes,
+    /// Whether anything is committed.
+    pub pauses: Pauses,
     /// What no plugin may do.
     pub guardrails: Guardrails,
     /// How long reports of one incident are one.
@@ -115,6 +119,8 @@ pub struct Wake {
     pub reactions: Notify,
     /// There are proposals.
     pub proposals: Notify,
+    /// How often the repository is looked at has changed.
+    pub repository: Notify,
 }
 
 impl Pipeline {
@@ -133,6 +139,7 @@ impl Pipeline {
             repository,
             plugins: watch::Sender::new(Arc::new(plugins)),
             modes,
+            pauses: Pauses::default(),
             guardrails: Guardrails::default(),
             repeats: Repeats::default(),
             schemas: Arc::new(Schemas::kubernetes()),

@@ -7,6 +7,7 @@
 mod chain;
 mod event;
 mod open;
+mod pause;
 mod query;
 mod reaction;
 mod repeat;
@@ -23,6 +24,7 @@ use tokio::sync::mpsc;
 
 pub use chain::{ChainBreak, ChainHead};
 pub use event::{Admission, Admitted, RawStored, RecordedEvent};
+pub use pause::{Pause, PauseSwitch, PausedBy};
 pub use query::{AttemptView, CommitView, EventDetail, EventFilter, EventRow, ReactionView};
 pub use reaction::{Decided, DueReaction, Proposal, Route, SettledCommit, Settlement, Stage};
 pub use repeat::{FirstReaction, FirstReport};

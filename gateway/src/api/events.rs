@@ -228,6 +228,9 @@ pub(super) struct ReactionDetail {
     replay: Option<i64>,
     mode: String,
     state: String,
+    /// Why the proposal is not being committed, while the gateway is paused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits_because: Option<String>,
     plugin_digest: Option<String>,
     config_digest: Option<String>,
     base_commit: Option<String>,
@@ -290,6 +293,7 @@ impl From<ReactionView> for ReactionDetail {
             replay: (reaction.replay_id != 0).then_some(reaction.replay_id),
             mode: reaction.mode,
             state: reaction.state,
+            waits_because: None,
             plugin_digest: reaction.plugin_digest,
             config_digest: reaction.config_digest,
             base_commit: reaction.base_commit,
@@ -360,7 +364,15 @@ pub(super) async fn show(
 ) -> Result<Json<EventView>, Problem> {
     let seq = number("seq", seq)?;
     let detail = app.pipeline.journal.detail(seq).await?.ok_or_else(|| Problem::missing("event", seq))?;
-    Ok(Json(detail.into()))
+    let mut view = EventView::from(detail);
+    let pauses = app.pipeline.pauses.held();
+    if !pauses.is_empty() {
+        let reasons: Vec<String> = pauses.into_iter().map(|pause| pause.reason).collect();
+        let waits_because = format!("paused: {}", reasons.join("; "));
+        let waiting = view.reactions.iter_mut().filter(|reaction| reaction.state == "proposed");
+        waiting.for_each(|reaction| reaction.waits_because = Some(waits_because.clone()));
+    }
+    Ok(Json(view))
 }
 
 /// The body that brought the event, byte for byte, inert in a browser.

@@ -201,7 +201,7 @@ pub(super) fn print_event(out: &mut impl Write, event: &Value) -> Result<(), Com
             reaction["id"],
             text(reaction, "plugin"),
             text(reaction, "mode"),
-            text(reaction, "reason")
+            text(reaction, if reaction["reason"].is_null() { "waitsBecause" } else { "reason" })
         )?;
         for attempt in list(reaction, "attempts") {
             writeln!(

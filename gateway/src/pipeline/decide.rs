@@ -47,8 +47,14 @@ impl Pipeline {
                 let decided = Decided { identity: plugin.identity().clone(), base, decision, fuel };
                 self.journal.decide(reaction.id, decided).await?;
                 CrashPoint::DecisionRecorded.reach();
-                if let Some(reason) = ignored {
-                    self.has_ended(reaction, OutcomeKind::Ignored, None, &reason);
+                match ignored {
+                    Some(reason) => self.has_ended(reaction, OutcomeKind::Ignored, None, &reason),
+                    None => tracing::info!(
+                        event.seq = reaction.event_seq,
+                        reaction.id = reaction.id,
+                        plugin.name = reaction.plugin,
+                        "a plugin proposes a change"
+                    ),
                 }
                 Ok(())
             }

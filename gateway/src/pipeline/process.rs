@@ -88,6 +88,7 @@ impl Pipeline {
             }
         };
         self.hold.end();
+        self.take_up_file().await?;
         let running = Arc::new(Semaphore::new(self.limits.plugins_running_max));
         let mut tasks = JoinSet::new();
         let taken = due.len();
@@ -112,6 +113,9 @@ impl Pipeline {
         if let Err(error) = self.reached(self.repository.head().await) {
             tracing::warn!(error = %chain(&error), "the desired state cannot be read; events are taken all the same");
         }
+        if let Err(error) = self.take_up_file().await {
+            tracing::error!(error = %chain(&error), "whether the branch pauses the gateway could not be recorded");
+        }
     }
 
     /// Notes for the metrics whether the repository answered.
@@ -120,16 +124,20 @@ impl Pipeline {
         answer
     }
 
-    /// Commits the proposals that are due, one after the other.
+    /// Commits the proposals that are due, one after the other; none while the gateway is paused.
     ///
     /// # Errors
     /// When the journal does not answer.
     pub async fn commit_due(&self) -> Result<usize, RecordError> {
         let due = self.journal.due(Stage::Commit, self.limits.round_reactions_max, &[]).await?;
-        let taken = due.len();
+        let mut taken = 0;
         for reaction in due {
+            if self.pauses.is_on() {
+                break;
+            }
             let committed = self.commit(&reaction).await;
             self.or_damaged(&reaction, committed).await?;
+            taken += 1;
         }
         Ok(taken)
     }

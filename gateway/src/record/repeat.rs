@@ -76,10 +76,10 @@ impl Journal {
     /// When the journal does not answer.
     pub async fn unrouted(&self, events_max: u32, window_us: i64) -> Result<Vec<RecordedEvent>, RecordError> {
         let unrouted = "SELECT * FROM events e WHERE routed_us IS NULL AND NOT (received_us > ? AND EXISTS ( \
-               SELECT 1 FROM reactions r WHERE r.state = 'pending' AND r.replay_id = 0 AND r.event_seq = ( \
-                 SELECT f.seq FROM events f WHERE f.fingerprint = e.fingerprint AND f.seq < e.seq \
-                 AND f.routed_us IS NOT NULL AND f.repeat_of IS NULL AND f.received_us > e.received_us - ? \
-                 ORDER BY f.seq DESC LIMIT 1))) \
+               SELECT 1 FROM events f JOIN reactions r ON r.event_seq = f.seq \
+               WHERE r.replay_id = 0 AND r.state = 'pending' AND f.received_us > e.received_us - ? AND f.seq = ( \
+                 SELECT n.seq FROM events n WHERE n.fingerprint = e.fingerprint AND n.seq < e.seq \
+                 AND n.routed_us IS NOT NULL AND n.repeat_of IS NULL ORDER BY n.seq DESC LIMIT 1))) \
              ORDER BY seq LIMIT ?";
         let rows = sqlx::query(unrouted)
             .bind(clock::now_us() - window_us)

@@ -305,10 +305,12 @@ fn the_description_names_every_path_that_is_served() {
         "/v1/events",
         "/v1/events/{seq}",
         "/v1/events/{seq}/raw",
+        "/v1/pause",
         "/v1/plugins",
         "/v1/plugins/{name}/mode",
         "/v1/replays",
         "/v1/replays/{id}",
+        "/v1/resume",
     ];
     assert_eq!(paths, expected);
 }

@@ -22,6 +22,7 @@ mod plugin_cli;
 
 mod pipeline;
 mod repeats;
+mod pause;
 mod reload;
 mod concurrency;
 mod crash;
