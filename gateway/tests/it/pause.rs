@@ -1,13 +1,16 @@
 //! The pause of everything: by a command, by a file in the branch, by both; and what is committed after.
 
 use std::process::{Command, Output};
+use std::sync::Arc;
 
 use riposte::crash_point::CrashPoint;
 use riposte::repository::Repository;
 use serde_json::{Value, json};
+use tokio::task::block_in_place;
 
 use crate::harness::fleet::deployment;
 use crate::harness::git::{Bare, config, git};
+use crate::harness::github::{Fault, GitHub, REPOSITORY, TOKEN};
 use crate::harness::{Fleet, Process, cloudevent, execute, shell_in};
 
 const FILE: &str = ".riposte-pause";
@@ -122,6 +125,12 @@ fn a_file_in_the_branch_pauses_as_long_as_it_is_there_and_beside_a_command() {
     let fleet = fleet();
     let mut process = Process::start(&fleet.config("a"), None);
     fleet.person_commits(FILE, "No changes until\nMonday.\n");
+    let path = fleet.bare.root.path().join("a.yaml").display().to_string();
+    let check =
+        Command::new(env!("CARGO_BIN_EXE_riposte")).args(["check", "--config", &path]).output().unwrap();
+    let noted = "\nnote   repository: a file in it pauses the gateway: No changes until Monday.\n";
+    assert!(String::from_utf8_lossy(&check.stdout).contains(noted), "{check:?}");
+    assert_eq!(check.status.code(), Some(0));
     send(&process, "1", "a");
     process.wait_for_line(|line| line.contains("the gateway is paused"));
     assert_eq!(paused(&process), [held("file", "No changes until Monday.")]);
@@ -176,6 +185,46 @@ fn a_file_that_comes_before_the_commit_is_seen_and_the_attempt_is_none() {
     let stages: Vec<&Value> =
         reaction["attempts"].as_array().unwrap().iter().map(|attempt| &attempt["result"]).collect();
     assert_eq!(stages, [&json!("proposed"), &Value::Null, &json!("committed")], "{reaction:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_comes_while_the_commit_is_sent_is_seen_too() {
+    let fleet = fleet();
+    let github = GitHub::start(&fleet.bare.path()).await;
+    let root = fleet.bare.root.path().to_owned();
+    github.next(Fault::Meanwhile(Arc::new(move || {
+        git(&root, &["clone", "-q", "desired.git", "pausing"]);
+        std::fs::write(root.join("pausing").join(FILE), "wait").unwrap();
+        let clone = root.join("pausing");
+        git(&clone, &["add", FILE]);
+        git(&clone, &["-c", "user.name=p", "-c", "user.email=p@x", "commit", "-qm", "Wait"]);
+        git(&clone, &["push", "-q", "origin", "HEAD:main"]);
+    })));
+    let token = fleet.bare.secret("github-token", TOKEN);
+    let on_github = format!(
+        "repository:\n  auth: {{ tokenFile: {} }}\n  github: {{ apiUrl: \"{}\", repository: {REPOSITORY} }}\n",
+        token.display(),
+        github.api_url()
+    );
+    let text = std::fs::read_to_string(fleet.config("a")).unwrap().replace("repository:\n", &on_github);
+    let config = fleet.beside("github.yaml", &text);
+    block_in_place(|| {
+        let mut process = Process::start(&config, None);
+        send(&process, "1", "a");
+        process.wait_for_line(|line| line.contains("the gateway is paused"));
+        assert_eq!(paused(&process), [held("file", "wait")]);
+        person_removes(&fleet.bare, FILE);
+        let reaction = process.settled(1)["reactions"][0].clone();
+        let results: Vec<&Value> =
+            reaction["attempts"].as_array().unwrap().iter().map(|attempt| &attempt["result"]).collect();
+        assert_eq!(results, [&json!("proposed"), &json!("committed")], "{reaction:#}");
+    });
+    let log = fleet.log();
+    assert!(
+        log[0].starts_with("Scale ") && log[1].starts_with("Go on") && log[2].starts_with("Wait"),
+        "{log:?}"
+    );
+    assert_eq!(log.len(), 4);
 }
 
 /// Paths and contents.
