@@ -5,6 +5,7 @@
 
 mod audit;
 mod events;
+mod pause;
 mod plugins;
 mod problem;
 mod replays;
@@ -25,6 +26,8 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(events::raw))
         .routes(routes!(plugins::list))
         .routes(routes!(plugins::switch_mode))
+        .routes(routes!(pause::show, pause::pause))
+        .routes(routes!(pause::resume))
         .routes(routes!(replays::create))
         .routes(routes!(replays::show))
         .routes(routes!(audit::verify))

@@ -8,6 +8,7 @@ mod client;
 mod demo;
 mod events;
 mod mode;
+mod pause;
 mod plugin;
 mod replay;
 mod rules;
@@ -50,6 +51,10 @@ enum Command {
     Replay(Box<replay::Replay>),
     /// Let plugins commit, or no more, at once.
     Mode(mode::SwitchMode),
+    /// Commit nothing more, for any plugin.
+    Pause(pause::Pause),
+    /// Go on after a pause.
+    Resume(pause::Resume),
     /// Compute the journal's hash chain anew.
     Audit(audit::Audit),
     /// Find what is wrong with a configuration before a deployment does.
@@ -93,6 +98,8 @@ impl Cli {
             Command::Events(command) => command.run(&mut out).await,
             Command::Replay(command) => command.run(&mut out).await,
             Command::Mode(command) => command.run(&mut out).await,
+            Command::Pause(command) => command.run(&mut out).await,
+            Command::Resume(command) => command.run(&mut out).await,
             Command::Audit(command) => command.run(&mut out).await,
             Command::Check(command) => command.run(&mut out).await,
             Command::Compile(command) => command.run(&mut out),

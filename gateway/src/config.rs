@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::commit::notify;
+use crate::pipeline::Repeats;
 use crate::receive::Tokens;
 use crate::server::Auth;
 use crate::validate::Guardrails;
@@ -38,6 +39,9 @@ pub struct Config {
     /// What a valid object looks like, beside Kubernetes' own kinds.
     #[serde(default)]
     pub validation: validate::Config,
+    /// How long reports of one incident are one.
+    #[serde(default)]
+    pub repeats: Repeats,
     /// The plugins, in the order in which an event meets them.
     #[serde(default)]
     pub plugins: Vec<dispatch::PluginConfig>,
@@ -107,8 +111,12 @@ impl Config {
             return Err(unknown.join("\n"));
         }
         let config: Self = serde_path_to_error::deserialize(document).map_err(|error| error.to_string())?;
-        let zeros = config.zeros();
-        if zeros.is_empty() { Ok(config) } else { Err(zeros.join("\n")) }
+        let mut wrong = config.zeros();
+        if config.repeats.window_s > Repeats::WINDOW_S_MAX {
+            let (is, max) = (config.repeats.window_s, Repeats::WINDOW_S_MAX);
+            wrong.push(format!("repeats.windowS is {is}, and {max} is the most; 0 dispatches every event"));
+        }
+        if wrong.is_empty() { Ok(config) } else { Err(wrong.join("\n")) }
     }
 
     /// A line for every limit that would let nothing through.

@@ -59,9 +59,12 @@ impl CrashPoint {
         use std::io::Write;
         if std::env::var("RIPOSTE_CRASH_POINT").is_ok_and(|named| named == self.name()) {
             let _test_is_gone = writeln!(std::io::stderr(), "crash point reached: {}", self.name());
-            loop {
-                std::thread::park();
-            }
+            // The others go on: whoever stands here has no thread of theirs.
+            tokio::task::block_in_place(|| {
+                loop {
+                    std::thread::park();
+                }
+            })
         }
     }
 

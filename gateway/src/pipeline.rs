@@ -9,9 +9,11 @@ mod commit;
 mod decide;
 mod hold;
 mod modes;
+mod pauses;
 mod plugins;
 mod preview;
 mod process;
+mod repeats;
 mod turns;
 
 use std::sync::Arc;
@@ -24,7 +26,9 @@ pub use breaker::{Breakers, Parked};
 pub use decide::Deciding;
 pub use hold::Hold;
 pub use modes::Modes;
+pub use pauses::Pauses;
 pub use preview::Preview;
+pub use repeats::Repeats;
 
 use crate::commit::Notifier;
 use crate::crash_point::CrashPoint;
@@ -80,8 +84,12 @@ pub struct Pipeline {
     pub plugins: watch::Sender<Arc<Catalog>>,
     /// The modes that were switched.
     pub modes: Modes,
+    /// Whether anything is committed.
+    pub pauses: Pauses,
     /// What no plugin may do.
     pub guardrails: Guardrails,
+    /// How long reports of one incident are one.
+    pub repeats: Repeats,
     /// What a valid object looks like.
     pub schemas: Arc<Schemas>,
     /// Flux receivers to call after a commit.
@@ -113,6 +121,8 @@ pub struct Wake {
     pub reactions: Notify,
     /// There are proposals.
     pub proposals: Notify,
+    /// How often the repository is looked at has changed.
+    pub repository: Notify,
 }
 
 impl Pipeline {
@@ -131,7 +141,9 @@ impl Pipeline {
             repository,
             plugins: watch::Sender::new(Arc::new(plugins)),
             modes,
+            pauses: Pauses::default(),
             guardrails: Guardrails::default(),
+            repeats: Repeats::default(),
             schemas: Arc::new(Schemas::kubernetes()),
             notifier,
             branch: branch.to_owned(),
@@ -154,7 +166,7 @@ impl Pipeline {
         CrashPoint::Decoded.reach();
         let admission = self.journal.record(received).await.map_err(rejection)?;
         CrashPoint::Recorded.reach();
-        let stored = admission.events.iter().filter(|event| !event.repeated).count();
+        let stored = admission.events.iter().filter(|event| !event.known).count();
         self.metrics.events.inc_by(stored as u64);
         self.wake.events.notify_one();
         Ok(admission)

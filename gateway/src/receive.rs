@@ -81,7 +81,8 @@ impl ReceivedEvent {
         let content_digest = content_digest(&parts);
         let payload = parts.event_type.starts_with("falco.").then(|| falco::read(parts.data.as_deref()));
         let payload = payload.flatten();
-        let fingerprint = payload.as_ref().map_or_else(|| hex(&content_digest), falco::Payload::fingerprint);
+        let incident = payload.as_ref().and_then(|payload| payload.incident(&parts));
+        let fingerprint = hex(&incident.unwrap_or_else(|| content_but_for(&["id", "time"], &parts)));
         let summary = payload.map(|payload| payload.summary()).unwrap_or_default();
         let event = Event::new(parts).map_err(|_| Rejection::attribute("time", "is not an RFC 3339 time"))?;
         Ok(Self {
@@ -111,7 +112,9 @@ impl ReceivedEvent {
         &self.content_digest
     }
 
-    /// Hexadecimal SHA-256 that repeats of one incident share.
+    /// Hexadecimal SHA-256 that repeats of one incident share. An alert of Falco about a pod or a
+    /// container has that of its type, source, subject, rule, priority, event source, host, namespace,
+    /// pod and container; any other event that of all its content but id and time.
     #[must_use]
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
@@ -186,33 +189,34 @@ fn without_credentials(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
 
 /// "The same content" is attributes, media type and data; how a request spelt them does not count.
 fn content_digest(parts: &EventParts) -> [u8; 32] {
-    let mut hasher = Sha256::new();
-    let mut field = |name: &str, value: &[u8]| {
-        hasher.update((name.len() as u64).to_be_bytes());
-        hasher.update(name);
-        hasher.update((value.len() as u64).to_be_bytes());
-        hasher.update(value);
-    };
-    field("id", parts.id.as_bytes());
-    field("source", parts.source.as_bytes());
-    field("type", parts.event_type.as_bytes());
+    content_but_for(&[], parts)
+}
+
+/// The same, without some attributes.
+fn content_but_for(left_out: &[&str], parts: &EventParts) -> [u8; 32] {
     let media_type = parts.datacontenttype.as_deref().map(normal_media_type);
-    let optional = [
+    let attributes = [
+        ("id", Some(parts.id.as_str())),
+        ("source", Some(parts.source.as_str())),
+        ("type", Some(parts.event_type.as_str())),
         ("subject", parts.subject.as_deref()),
         ("time", parts.time.as_deref()),
         ("dataschema", parts.dataschema.as_deref()),
         ("datacontenttype", media_type.as_deref()),
     ];
-    for (name, value) in optional {
-        if let Some(value) = value {
-            field(name, value.as_bytes());
-        }
-    }
-    for (name, value) in &parts.extensions {
-        field(name, value.as_bytes());
-    }
-    if let Some(data) = &parts.data {
-        field("data", data);
+    let attributes = attributes.into_iter().filter(|(name, _)| !left_out.contains(name));
+    let attributes = attributes.filter_map(|(name, value)| Some((name, value?.as_bytes())));
+    let extensions = parts.extensions.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let data = parts.data.iter().map(|data| ("data", &data[..]));
+    digest_of(attributes.chain(extensions).chain(data))
+}
+
+/// SHA-256 over names and values with their lengths, so that none can pass for another.
+fn digest_of<'a>(fields: impl Iterator<Item = (&'a str, &'a [u8])>) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    for part in fields.flat_map(|(name, value)| [name.as_bytes(), value]) {
+        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(part);
     }
     hasher.finalize().into()
 }

@@ -7,8 +7,10 @@
 mod chain;
 mod event;
 mod open;
+mod pause;
 mod query;
 mod reaction;
+mod repeat;
 mod replay;
 mod switch;
 mod writer;
@@ -22,8 +24,10 @@ use tokio::sync::mpsc;
 
 pub use chain::{ChainBreak, ChainHead};
 pub use event::{Admission, Admitted, RawStored, RecordedEvent};
+pub use pause::{Pause, PauseSwitch, PausedBy};
 pub use query::{AttemptView, CommitView, EventDetail, EventFilter, EventRow, ReactionView};
 pub use reaction::{Decided, DueReaction, Proposal, Route, SettledCommit, Settlement, Stage};
+pub use repeat::{FirstReaction, FirstReport};
 pub use replay::{Base, ReplayMode, ReplayPlan, ReplayRow};
 pub use switch::Switch;
 

@@ -22,7 +22,7 @@ pub mod remote_error;
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 pub use config::Config;
 pub use edit::EditError;
@@ -69,6 +69,8 @@ pub struct Repository {
     clone: Arc<GitClone>,
     /// Held while Git works on the clone.
     newest: Arc<Mutex<Newest>>,
+    /// What the newest look at the branch's head found; `None` before the first one.
+    pause: Arc<watch::Sender<Option<Option<String>>>>,
     github: Option<Arc<GitHub>>,
 }
 
@@ -82,7 +84,7 @@ impl Repository {
         let remote = config.clone().check()?;
         let github = remote.github.clone().map(|github| GitHub::new(github, &remote)).transpose()?;
         let clone = Arc::new(GitClone::new(remote, data_dir));
-        Ok(Self { clone, newest: Arc::default(), github: github.map(Arc::new) })
+        Ok(Self { clone, newest: Arc::default(), pause: Arc::default(), github: github.map(Arc::new) })
     }
 
     /// The same, and fetches (makes the clone, makes it anew if it is damaged).
@@ -100,7 +102,20 @@ impl Repository {
     /// # Errors
     /// When the remote cannot be read or has no such branch.
     pub async fn head(&self) -> Result<CommitSha, RepositoryError> {
-        self.blocking(|clone, _| clone.head()).await
+        let pause = Arc::clone(&self.pause);
+        self.blocking(move |clone, _| {
+            let head = clone.head()?;
+            pause.send_replace(Some(files::pause(clone, &head)?));
+            Ok(head)
+        })
+        .await
+    }
+
+    /// Why the branch pauses the gateway, if it does, as of the newest look at its head; `None` if
+    /// there was none yet.
+    #[must_use]
+    pub fn pause(&self) -> Option<Option<String>> {
+        self.pause.borrow().clone()
     }
 
     /// Fetches; the desired state at the commit that the branch is at.
@@ -108,8 +123,10 @@ impl Repository {
     /// # Errors
     /// When the remote cannot be read, has no such branch, or a limit is exceeded.
     pub async fn snapshot_at_head(&self) -> Result<Arc<Snapshot>, RepositoryError> {
-        self.blocking(|clone, newest| {
+        let pause = Arc::clone(&self.pause);
+        self.blocking(move |clone, newest| {
             let snapshot = snapshot_of(clone, &clone.head()?, newest.as_ref())?;
+            pause.send_replace(Some(snapshot.pause().map(str::to_owned)));
             *newest = Some(Arc::clone(&snapshot));
             Ok(snapshot)
         })
@@ -221,6 +238,7 @@ fn snapshot_of(
         other => other?,
     };
     let snapshot = Snapshot::build(commit.clone(), files, clone.remote.limits.file_bytes_max, newest);
+    let snapshot = snapshot.paused(files::pause(clone, commit)?);
     log_skipped(&snapshot, newest);
     Ok(Arc::new(snapshot))
 }

@@ -69,6 +69,13 @@ pub struct PluginLabel {
     pub plugin: String,
 }
 
+/// By what the gateway is paused.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PausedLabel {
+    /// `api` or `file`.
+    pub by: String,
+}
+
 /// Everything that `/metrics` shows.
 #[derive(Debug)]
 pub struct Metrics {
@@ -77,6 +84,8 @@ pub struct Metrics {
     pub requests: Family<StatusLabel, Counter>,
     /// Events stored.
     pub events: Counter,
+    /// Events that repeat an incident and were not dispatched.
+    pub repeats: Counter,
     /// Reactions that ended.
     pub outcomes: Family<OutcomeLabel, Counter>,
     /// Failures of plugins and commits, those that are tried again among them.
@@ -85,6 +94,8 @@ pub struct Metrics {
     pub stale: Gauge,
     /// 1 while a plugin is parked because it keeps failing.
     pub parked: Family<PluginLabel, Gauge>,
+    /// 1 while nothing is committed because of that.
+    pub paused: Family<PausedLabel, Gauge>,
     /// Receiver webhooks that did not answer as they should.
     pub notify_failures: Counter,
     /// Seconds from the making of a reaction to its end.
@@ -100,19 +111,23 @@ impl Metrics {
         let mut registry = Registry::with_prefix("riposte");
         let requests = Family::default();
         let events = Counter::default();
+        let repeats = Counter::default();
         let outcomes = Family::default();
         let failures = Family::default();
         let stale = Gauge::default();
         let parked = Family::default();
+        let paused = Family::default();
         let notify_failures = Counter::default();
         let settle_seconds = Histogram::new(exponential_buckets(0.005, 2.0, 16));
         let repository_reachable = Gauge::default();
         registry.register("ingest_requests", "Ingest requests by answer", requests.clone());
         registry.register("events_recorded", "Events stored", events.clone());
+        registry.register("events_repeated", "Events that repeat an incident", repeats.clone());
         registry.register("reactions_settled", "Reactions that ended, by outcome", outcomes.clone());
         registry.register("failures", "Failures of plugins and commits, by kind", failures.clone());
         registry.register("plugins_stale", "Plugins whose changed version is not loaded", stale.clone());
         registry.register("plugin_parked", "Whether a plugin is parked", parked.clone());
+        registry.register("paused", "Whether nothing is committed", paused.clone());
         registry.register("notify_failures", "Receiver webhooks that failed", notify_failures.clone());
         registry.register(
             "settle_seconds",
@@ -128,10 +143,12 @@ impl Metrics {
             registry,
             requests,
             events,
+            repeats,
             outcomes,
             failures,
             stale,
             parked,
+            paused,
             notify_failures,
             settle_seconds,
             repository_reachable,

@@ -11,12 +11,14 @@ use tokio::task::JoinSet;
 
 use crate::model::manifest::CommitSha;
 use crate::pipeline::{Deciding, Pipeline};
-use crate::record::RecordError;
+use crate::record::{PausedBy, RecordError};
 use crate::shutdown::Shutdown;
 
 const POLL_MS: u64 = 500;
 /// How often the repository is looked at when no event comes.
 const LOOK_MS: u64 = 60_000;
+/// The same while a file in it pauses the gateway: somebody waits for its end.
+const LOOK_PAUSED_MS: u64 = 5_000;
 
 /// Runs the loops until shutdown; each finishes the round it is in.
 pub async fn run(pipeline: Arc<Pipeline>, shutdown: Shutdown) {
@@ -55,8 +57,10 @@ pub async fn run(pipeline: Arc<Pipeline>, shutdown: Shutdown) {
 async fn look_at_repository(pipeline: Arc<Pipeline>, mut shutdown: Shutdown) {
     while !shutdown.is_ending() {
         pipeline.look_at_repository().await;
+        let paused = pipeline.pauses.by(PausedBy::File).is_some();
         tokio::select! {
-            () = tokio::time::sleep(Duration::from_millis(LOOK_MS)) => {}
+            () = tokio::time::sleep(Duration::from_millis(if paused { LOOK_PAUSED_MS } else { LOOK_MS })) => {}
+            () = pipeline.wake.repository.notified() => {}
             () = shutdown.wait() => {}
         }
     }

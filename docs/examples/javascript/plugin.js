@@ -18,6 +18,8 @@ export function describe() {
     summary: "Scales the workload that owns an alert's pod to 0",
     eventTypes: ["falco.rule.output.v1"],
     configSchema: JSON.stringify(schema),
+    // What the operator is asked to grant; where, is the operator's to say.
+    grants: { kinds: ["apps/v1/Deployment"], fields: ["/spec/replicas"], create: false, delete: false },
   };
 }
 

@@ -23,7 +23,11 @@ class WitWorld:
         schema = {"type": "object", "properties": {"rules": rules}, "required": ["rules"]}
         schema["additionalProperties"] = False
         summary = "Restarts the workload that owns an alert's pod"
-        return types.Description("restart-py", "0.1.0", summary, ["falco.rule.output.v1"], json.dumps(schema))
+        # What the operator is asked to grant; where, is the operator's to say.
+        annotation = "/spec/template/metadata/annotations/" + RESTARTED.replace("/", "~1")
+        grants = types.RequestedGrants(["apps/v1/Deployment"], [annotation], False, False)
+        events = ["falco.rule.output.v1"]
+        return types.Description("restart-py", "0.1.0", summary, events, json.dumps(schema), grants)
 
     def validate_config(self, config: str) -> None:
         """The gateway holds the configuration against the schema; there is no more to check."""

@@ -50,6 +50,12 @@ pub(super) struct Selection {
     /// The request it came in: the events of one batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<i64>,
+    /// The repeats of this event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repeat_of: Option<i64>,
+    /// `true` for repeats only, `false` for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<bool>,
     /// Received at this time (RFC 3339) or later.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
@@ -92,6 +98,8 @@ impl Selection {
             outcome: self.outcome.clone(),
             plugin: self.plugin.clone(),
             request: self.request,
+            repeat_of: self.repeat_of,
+            repeat: self.repeat,
             seqs: Vec::new(),
             since_us: time("since", &self.since)?,
             until_us: time("until", &self.until)?,
@@ -140,6 +148,10 @@ pub(super) struct EventHead {
     pod: Option<String>,
     /// Whether the plugins it goes to are known; until then `reactions` is empty.
     routed: bool,
+    /// The event that reported the incident first: this one was not dispatched.
+    repeat_of: Option<i64>,
+    /// How many later events repeat this one.
+    repeats: i64,
 }
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -169,6 +181,8 @@ impl From<EventRow> for EventHead {
             namespace: row.namespace,
             pod: row.pod,
             routed: row.routed,
+            repeat_of: row.repeat_of,
+            repeats: row.repeats,
         }
     }
 }
@@ -214,6 +228,9 @@ pub(super) struct ReactionDetail {
     replay: Option<i64>,
     mode: String,
     state: String,
+    /// Why the proposal is not being committed, while the gateway is paused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits_because: Option<String>,
     plugin_digest: Option<String>,
     config_digest: Option<String>,
     base_commit: Option<String>,
@@ -276,6 +293,7 @@ impl From<ReactionView> for ReactionDetail {
             replay: (reaction.replay_id != 0).then_some(reaction.replay_id),
             mode: reaction.mode,
             state: reaction.state,
+            waits_because: None,
             plugin_digest: reaction.plugin_digest,
             config_digest: reaction.config_digest,
             base_commit: reaction.base_commit,
@@ -346,7 +364,15 @@ pub(super) async fn show(
 ) -> Result<Json<EventView>, Problem> {
     let seq = number("seq", seq)?;
     let detail = app.pipeline.journal.detail(seq).await?.ok_or_else(|| Problem::missing("event", seq))?;
-    Ok(Json(detail.into()))
+    let mut view = EventView::from(detail);
+    let pauses = app.pipeline.pauses.held();
+    if !pauses.is_empty() {
+        let reasons: Vec<String> = pauses.into_iter().map(|pause| pause.reason).collect();
+        let waits_because = format!("paused: {}", reasons.join("; "));
+        let waiting = view.reactions.iter_mut().filter(|reaction| reaction.state == "proposed");
+        waiting.for_each(|reaction| reaction.waits_because = Some(waits_because.clone()));
+    }
+    Ok(Json(view))
 }
 
 /// The body that brought the event, byte for byte, inert in a browser.

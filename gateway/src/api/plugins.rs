@@ -94,6 +94,15 @@ pub(super) async fn list(State(app): State<App>) -> Json<PluginList> {
     Json(PluginList { plugins: plugins.map(|plugin| PluginView::new(plugin, &app.pipeline)).collect() })
 }
 
+/// Whether the journal can keep those words.
+pub(super) fn check_reason(reason: &str) -> Result<(), Problem> {
+    if reason.trim().is_empty() || reason.len() > REASON_BYTES_MAX {
+        let detail = format!("say why, in 1 to {REASON_BYTES_MAX} bytes: the journal keeps it");
+        return Err(Problem::parameter("reason", detail));
+    }
+    Ok(())
+}
+
 /// What a plugin's mode shall be.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -115,10 +124,7 @@ pub(super) async fn switch_mode(
 ) -> Result<Json<PluginView>, Problem> {
     let Json(request) =
         request.map_err(|error| Problem::new(error.status(), "bad-switch", error.body_text()))?;
-    if request.reason.trim().is_empty() || request.reason.len() > REASON_BYTES_MAX {
-        let detail = format!("say why, in 1 to {REASON_BYTES_MAX} bytes: the journal keeps it");
-        return Err(Problem::parameter("reason", detail));
-    }
+    check_reason(&request.reason)?;
     let missing = || Problem::new(StatusCode::NOT_FOUND, "not-found", format!("there is no plugin {name:?}"));
     let catalog = app.pipeline.catalog();
     let plugin = catalog.get(&name).ok_or_else(missing)?;

@@ -49,6 +49,9 @@ impl<W: Write> Findings<'_, W> {
         self.note("repository", repository.check().await.map_err(|error| chain(&error)))?;
         // What stands in the way of reading it has been said.
         let Ok(snapshot) = repository.snapshot_at_head().await else { return Ok(()) };
+        if let Some(reason) = snapshot.pause() {
+            writeln!(self.out, "note   repository: a file in it pauses the gateway: {}", inert(reason))?;
+        }
         let objects = snapshot.objects();
         self.note::<String>(
             "manifests",

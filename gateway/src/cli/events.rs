@@ -49,6 +49,12 @@ pub(super) struct Filters {
     /// A plugin that reacted.
     #[arg(long)]
     plugin: Option<String>,
+    /// `true` for events that repeat another one, `false` for the others.
+    #[arg(long)]
+    repeat: Option<bool>,
+    /// The repeats of this event.
+    #[arg(long)]
+    repeat_of: Option<i64>,
     /// Received at this time (RFC 3339) or later.
     #[arg(long)]
     since: Option<String>,
@@ -59,8 +65,8 @@ pub(super) struct Filters {
 
 impl Filters {
     /// The filters that were given, by their names in the REST interface.
-    pub(super) fn given(&self) -> Vec<(&'static str, &str)> {
-        let all = [
+    pub(super) fn given(&self) -> Vec<(&'static str, Value)> {
+        let texts = [
             ("type", &self.event_type),
             ("source", &self.source),
             ("rule", &self.rule),
@@ -71,7 +77,9 @@ impl Filters {
             ("since", &self.since),
             ("until", &self.until),
         ];
-        all.into_iter().filter_map(|(name, value)| value.as_deref().map(|value| (name, value))).collect()
+        let texts = texts.into_iter().map(|(name, value)| (name, value.as_deref().map(Value::from)));
+        let more = [("repeat", self.repeat.map(Value::from)), ("repeatOf", self.repeat_of.map(Value::from))];
+        texts.chain(more).filter_map(|(name, value)| Some((name, value?))).collect()
     }
 }
 
@@ -117,7 +125,7 @@ impl List {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         query.append_pair("limit", &self.limit.to_string());
         for (name, value) in self.filters.given() {
-            query.append_pair(name, value);
+            query.append_pair(name, &value.as_str().map_or_else(|| value.to_string(), str::to_owned));
         }
         if let Some(cursor) = &self.cursor {
             query.append_pair("cursor", cursor);
@@ -128,24 +136,16 @@ impl List {
             return print_json(out, &page);
         }
         for event in list(&page, "events") {
-            let reactions: Vec<String> = list(event, "reactions")
-                .iter()
-                .map(|reaction| format!("{}={}", text(reaction, "plugin"), text(reaction, "outcome")))
-                .collect();
-            let reactions = match (reactions.is_empty(), event["routed"].as_bool()) {
-                (true, Some(true)) => "no plugin".to_owned(),
-                (true, _) => "pending".to_owned(),
-                (false, _) => reactions.join(" "),
-            };
             writeln!(
                 out,
-                "{:>6}  {}  {:<9}  {}  {}/{}  {reactions}",
+                "{:>6}  {}  {:<9}  {}  {}/{}  {}",
                 event["seq"],
                 text(event, "received"),
                 text(event, "priority"),
                 if event["rule"].is_null() { text(event, "type") } else { text(event, "rule") },
                 text(event, "namespace"),
                 text(event, "pod"),
+                became(event),
             )?;
         }
         if let Some(next) = page["next"].as_str() {
@@ -153,6 +153,24 @@ impl List {
         }
         Ok(())
     }
+}
+
+/// What became of an event, in a few words.
+fn became(event: &Value) -> String {
+    if let Some(first) = event["repeatOf"].as_i64() {
+        return format!("repeats {first}");
+    }
+    let reactions = list(event, "reactions").iter();
+    let reactions =
+        reactions.map(|reaction| format!("{}={}", text(reaction, "plugin"), text(reaction, "outcome")));
+    let mut words: Vec<String> = reactions.collect();
+    if words.is_empty() {
+        words.push(if event["routed"] == true { "no plugin" } else { "pending" }.to_owned());
+    }
+    if let Some(repeats) = event["repeats"].as_i64().filter(|repeats| *repeats > 0) {
+        words.push(format!("(repeats: {repeats})"));
+    }
+    words.join(" ")
 }
 
 impl Show {
@@ -171,6 +189,11 @@ pub(super) fn print_event(out: &mut impl Write, event: &Value) -> Result<(), Com
         writeln!(out, "  rule {:?}  priority {}", text(event, "rule"), text(event, "priority"))?;
         writeln!(out, "  pod {}/{}", text(event, "namespace"), text(event, "pod"))?;
     }
+    match (event["repeatOf"].as_i64(), event["repeats"].as_i64()) {
+        (Some(first), _) => writeln!(out, "  repeats event {first}, and was not dispatched")?,
+        (None, Some(repeats)) if repeats > 0 => writeln!(out, "  repeats: {repeats}")?,
+        _ => {}
+    }
     for reaction in list(event, "reactions") {
         let outcome = reaction["outcome"].as_str().unwrap_or("pending");
         writeln!(
@@ -179,7 +202,7 @@ pub(super) fn print_event(out: &mut impl Write, event: &Value) -> Result<(), Com
             reaction["id"],
             text(reaction, "plugin"),
             text(reaction, "mode"),
-            text(reaction, "reason")
+            text(reaction, if reaction["reason"].is_null() { "waitsBecause" } else { "reason" })
         )?;
         for attempt in list(reaction, "attempts") {
             writeln!(

@@ -41,7 +41,7 @@ enum Base {
 impl Replay {
     pub(super) async fn run(self, out: &mut impl Write) -> Result<(), CommandError> {
         let selection: Map<String, Value> =
-            self.filters.given().into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+            self.filters.given().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let request = json!({
             "selection": selection,
             "events": self.seqs,

@@ -18,8 +18,8 @@ const KEEP_RESIDENT_BYTES: usize = 512 << 10;
 pub(super) const INSTANCES_MAX: u32 = 64;
 /// Memories of one plugin, and its tables: what one takes, no other one has.
 const MEMORIES_MAX: u32 = 4;
-/// Modules of one plugin.
-const MODULES_MAX: u32 = 16;
+/// Modules of one plugin; Python's has 38.
+const MODULES_MAX: u32 = 48;
 /// The largest memory that a plugin's limit may ask for, in bytes.
 pub(super) const MEMORY_BYTES_CEILING: usize = 256 << 20;
 
@@ -86,7 +86,7 @@ pub(super) fn settings(allocation: Allocation) -> Config {
 fn pool() -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(INSTANCES_MAX)
-        .total_core_instances(INSTANCES_MAX * 4)
+        .total_core_instances(INSTANCES_MAX * 8)
         .total_memories(INSTANCES_MAX)
         .total_tables(INSTANCES_MAX * 4)
         .max_core_instances_per_component(MODULES_MAX)

@@ -30,6 +30,9 @@ enum AttemptError {
     Commit(#[from] CommitFailure),
     #[error("the journal did not answer")]
     Journal(#[from] RecordError),
+    /// Nothing was sent: the attempt is none.
+    #[error("the gateway is paused")]
+    Paused,
 }
 
 impl Pipeline {
@@ -51,6 +54,7 @@ impl Pipeline {
         let attempted = match self.try_commit(&proposal, &event, may_have_committed).await {
             Ok(attempted) => attempted,
             Err(AttemptError::Journal(error)) => return Err(error),
+            Err(AttemptError::Paused) => return self.journal.withdraw_attempt(reaction.id).await,
             Err(error) => self.attempt_failed(&error),
         };
         match attempted {
@@ -115,6 +119,9 @@ impl Pipeline {
             };
             CrashPoint::Validated.reach();
             let message = self.message(proposal, event).await?;
+            if self.pauses.is_on() {
+                return Err(AttemptError::Paused);
+            }
             match commit::commit(&self.repository, &change, &message).await {
                 Ok(sha) => {
                     CrashPoint::Committed.reach();
@@ -140,6 +147,11 @@ impl Pipeline {
             return Ok(Err(ended(OutcomeKind::Failed, reason)));
         };
         let snapshot = self.reached(self.repository.snapshot_at_head().await)?;
+        // Compare and swap on this head: a file that comes later is in the next one.
+        if snapshot.pause().is_some() {
+            self.take_up_file().await?;
+            return Err(AttemptError::Paused);
+        }
         let validated = validate::validate(
             proposal.changes(),
             plugin.grants(),
@@ -194,7 +206,7 @@ impl Pipeline {
         let (retry, kind) = match error {
             AttemptError::Repository(error) => (error.retry(), error.kind()),
             AttemptError::Commit(failure) => (failure.retry(), failure.kind()),
-            AttemptError::Journal(_) => (Retry::Now, "journal"),
+            AttemptError::Journal(_) | AttemptError::Paused => (Retry::Now, "journal"),
         };
         self.count_failure("commit", kind);
         let detail = format!("{kind}: {}", chain(error));

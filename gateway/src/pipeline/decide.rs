@@ -78,6 +78,8 @@ impl Pipeline {
                     ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
                 deciding.look |= deciding.turns.ended(&reaction.plugin, reaction.id);
                 self.wake.proposals.notify_one();
+                // Repeats wait until it is known what the first report came to.
+                self.wake.events.notify_one();
                 decided?;
             }
             () = self.wake.reactions.notified() => deciding.look = true,
@@ -103,6 +105,7 @@ impl Pipeline {
         match self.reached(self.repository.snapshot_at_head().await) {
             Ok(snapshot) => {
                 self.hold.end();
+                self.take_up_file().await?;
                 deciding.snapshot = Some(snapshot);
                 deciding.turns.join(due);
             }
@@ -150,8 +153,14 @@ impl Pipeline {
                 let decided = Decided { identity: plugin.identity().clone(), base, decision, fuel };
                 self.journal.decide(reaction.id, decided).await?;
                 CrashPoint::DecisionRecorded.reach();
-                if let Some(reason) = ignored {
-                    self.has_ended(reaction, OutcomeKind::Ignored, None, &reason);
+                match ignored {
+                    Some(reason) => self.has_ended(reaction, OutcomeKind::Ignored, None, &reason),
+                    None => tracing::info!(
+                        event.seq = reaction.event_seq,
+                        reaction.id = reaction.id,
+                        plugin.name = reaction.plugin,
+                        "a plugin proposes a change"
+                    ),
                 }
                 Ok(())
             }

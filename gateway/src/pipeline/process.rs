@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::decide::ended;
+use super::repeats::{Round, Way};
 use super::{Pipeline, chain};
 use crate::clock;
 use crate::crash_point::CrashPoint;
@@ -16,24 +17,41 @@ use crate::repository::RepositoryError;
 use crate::telemetry::{FailureLabel, OutcomeLabel};
 
 impl Pipeline {
-    /// Makes the reactions of events that have none yet.
+    /// Makes the reactions of events that have none yet, but for those that repeat an incident.
     ///
     /// # Errors
     /// When the journal does not answer.
     pub async fn route_due(&self) -> Result<usize, RecordError> {
-        let events = self.journal.unrouted(self.limits.round_reactions_max).await?;
+        let window_us = self.repeats.window_us();
+        let events = self.journal.unrouted(self.limits.round_reactions_max, window_us).await?;
+        let (mut round, mut taken) = (Round::default(), 0);
         for event in &events {
             CrashPoint::Routing.reach();
             let routes = self.routes(event);
-            let plugins = routes.len();
-            self.journal.route(event.seq(), routes).await?;
-            CrashPoint::Routed.reach();
-            tracing::info!(event.seq = event.seq(), plugins, "an event was routed");
+            match self.way(event, &routes, &mut round).await? {
+                Way::Wait => continue,
+                Way::RepeatOf(first) => {
+                    self.journal.mark_repeat(event.seq(), first).await?;
+                    self.metrics.repeats.inc();
+                    tracing::info!(
+                        event.seq = event.seq(),
+                        event.first = first,
+                        "an event repeats another one"
+                    );
+                }
+                Way::Dispatch => {
+                    let plugins = routes.len();
+                    self.journal.route(event.seq(), routes).await?;
+                    CrashPoint::Routed.reach();
+                    tracing::info!(event.seq = event.seq(), plugins, "an event was routed");
+                }
+            }
+            taken += 1;
         }
-        if !events.is_empty() {
+        if taken > 0 {
             self.wake.reactions.notify_one();
         }
-        Ok(events.len())
+        Ok(taken)
     }
 
     /// The plugins that subscribe to an event.
@@ -51,6 +69,9 @@ impl Pipeline {
         if let Err(error) = self.reached(self.repository.head().await) {
             tracing::warn!(error = %chain(&error), "the desired state cannot be read; events are taken all the same");
         }
+        if let Err(error) = self.take_up_file().await {
+            tracing::error!(error = %chain(&error), "whether the branch pauses the gateway could not be recorded");
+        }
     }
 
     /// Notes for the metrics whether the repository answered.
@@ -59,7 +80,7 @@ impl Pipeline {
         answer
     }
 
-    /// Commits the proposals that are due, one after the other.
+    /// Commits the proposals that are due, one after the other; none while the gateway is paused.
     ///
     /// # Errors
     /// When the journal does not answer.
@@ -67,10 +88,14 @@ impl Pipeline {
         let most = self.limits.round_reactions_max;
         let mut due = self.journal.due(Stage::Commit, most, &[], &[]).await?;
         due.truncate(usize::try_from(most).unwrap_or(usize::MAX));
-        let taken = due.len();
+        let mut taken = 0;
         for reaction in due {
+            if self.pauses.is_on() {
+                break;
+            }
             let committed = self.commit(&reaction).await;
             self.or_damaged(&reaction, committed).await?;
+            taken += 1;
         }
         Ok(taken)
     }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::{Limits, Rejection, attribute, hex};
+use super::{Limits, Rejection, attribute, digest_of, hex};
 use crate::model::event::{EventParts, EventSummary};
 
 const EVENT_TYPE: &str = "falco.rule.output.v1";
@@ -63,20 +63,29 @@ impl Payload {
         if pods { self.field(&["ka.target.name"]) } else { None }
     }
 
-    /// What repeats of one incident share: instants and values, never their spelling.
-    pub(super) fn fingerprint(&self) -> String {
-        let nanoseconds = self.time.as_deref().and_then(|time| DateTime::parse_from_rfc3339(time).ok());
-        let nanoseconds = nanoseconds.and_then(|time| time.timestamp_nanos_opt()).unwrap_or_default();
+    /// The digest of what repeats of one incident share: what fired and where, never when nor by which
+    /// process. `None` for an alert that names neither pod nor container: what else would make two
+    /// alerts one incident, nobody can tell.
+    pub(super) fn incident(&self, parts: &EventParts) -> Option<[u8; 32]> {
         let summary = self.summary();
-        let container = self.field(&["container.id"]);
-        let mut hasher = Sha256::new();
-        hasher.update(nanoseconds.to_be_bytes());
-        for part in [&summary.rule, &self.hostname, &container, &summary.namespace, &summary.pod] {
-            let part = part.as_deref().unwrap_or_default();
-            hasher.update((part.len() as u64).to_be_bytes());
-            hasher.update(part);
+        let container = self.field(&["container.id"]).filter(|id| id != "host");
+        if summary.pod.is_none() && container.is_none() {
+            return None;
         }
-        hex(&hasher.finalize())
+        let fields = [
+            ("type", Some(&parts.event_type)),
+            ("source", Some(&parts.source)),
+            ("subject", parts.subject.as_ref()),
+            ("rule", summary.rule.as_ref()),
+            ("priority", summary.priority.as_ref()),
+            ("eventsource", self.source.as_ref()),
+            ("hostname", self.hostname.as_ref()),
+            ("namespace", summary.namespace.as_ref()),
+            ("pod", summary.pod.as_ref()),
+            ("container", container.as_ref()),
+        ];
+        let given = fields.into_iter().filter_map(|(name, value)| Some((name, value?.as_bytes())));
+        Some(digest_of(given))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The hash chain over events, decisions, outcomes and switches: what makes a rewrite of the journal visible.
+//! The hash chain over events, repeats, decisions, outcomes, switches and pauses: what makes a rewrite of the journal visible.
 //!
 //! The chain's head goes into every commit's trailers, so the desired-state repository witnesses
 //! it. A digest is over named fields with their lengths, never over a text that could be cut
@@ -138,10 +138,15 @@ impl Journal {
 
 /// A record that no link speaks of: it was put in beside the gateway.
 async fn first_unlinked(connection: &mut SqliteConnection) -> Result<Option<String>, RecordError> {
-    const RECORDS: [(&str, &str); 4] = [
+    const RECORDS: [(&str, &str); 6] = [
         (
             "event",
             "SELECT min(seq) FROM events WHERE seq NOT IN (SELECT subject FROM chain WHERE kind = 'event')",
+        ),
+        (
+            "repeat",
+            "SELECT min(seq) FROM events WHERE repeat_of IS NOT NULL \
+             AND seq NOT IN (SELECT subject FROM chain WHERE kind = 'repeat')",
         ),
         (
             "decision",
@@ -156,6 +161,10 @@ async fn first_unlinked(connection: &mut SqliteConnection) -> Result<Option<Stri
         (
             "switch",
             "SELECT min(id) FROM switches WHERE id NOT IN (SELECT subject FROM chain WHERE kind = 'switch')",
+        ),
+        (
+            "pause",
+            "SELECT min(id) FROM pauses WHERE id NOT IN (SELECT subject FROM chain WHERE kind = 'pause')",
         ),
     ];
     for (kind, sql) in RECORDS {
@@ -174,8 +183,10 @@ async fn record_digest(
 ) -> Result<Option<[u8; 32]>, RecordError> {
     match kind {
         "event" => super::event::stored_digest(connection, subject).await,
+        "repeat" => super::repeat::stored_digest(connection, subject).await,
         "decision" => super::reaction::decision_digest(connection, subject).await,
         "outcome" => super::reaction::outcome_digest(connection, subject).await,
+        "pause" => super::pause::stored_digest(connection, subject).await,
         "switch" => super::switch::stored_digest(connection, subject).await,
         other => Err(RecordError::Damaged(format!("the chain names an unknown kind of record, {other:?}"))),
     }

@@ -28,14 +28,16 @@ pub struct Admission {
 pub struct Admitted {
     /// Its number in the journal.
     pub seq: i64,
-    /// Whether the same event was stored before.
-    pub repeated: bool,
+    /// Whether the same event was stored before, and this request added nothing.
+    pub known: bool,
 }
 
 /// An event that is on disk.
 #[derive(Debug, Clone)]
 pub struct RecordedEvent {
     seq: i64,
+    received_us: i64,
+    fingerprint: String,
     event: Event,
     summary: EventSummary,
 }
@@ -45,6 +47,18 @@ impl RecordedEvent {
     #[must_use]
     pub fn seq(&self) -> i64 {
         self.seq
+    }
+
+    /// When it was received.
+    #[must_use]
+    pub fn received_us(&self) -> i64 {
+        self.received_us
+    }
+
+    /// Repeats of one incident share it.
+    #[must_use]
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
 
     /// The event.
@@ -80,7 +94,7 @@ pub(super) async fn insert(
         known.push(find(connection, event).await?);
     }
     if !known.is_empty() && known.iter().all(Option::is_some) {
-        let events = known.into_iter().flatten().map(|seq| Admitted { seq, repeated: true }).collect();
+        let events = known.into_iter().flatten().map(|seq| Admitted { seq, known: true }).collect();
         return Ok(Admission { request: None, events });
     }
     let received_us = clock::now_us();
@@ -100,12 +114,12 @@ pub(super) async fn insert(
     for event in &events {
         // Looked up again: a batch may hold the same event twice.
         let entry = match find(connection, event).await? {
-            Some(seq) => Admitted { seq, repeated: true },
+            Some(seq) => Admitted { seq, known: true },
             None => {
                 let seq = insert_one(connection, request_id, received_us, event).await?;
                 let record = stored_digest(connection, seq).await?.ok_or(RecordError::Closed)?;
                 append(connection, "event", seq, record).await?;
-                Admitted { seq, repeated: false }
+                Admitted { seq, known: false }
             }
         };
         admitted.push(entry);
@@ -207,7 +221,7 @@ pub(super) async fn stored_digest(
     ])))
 }
 
-fn read(row: &SqliteRow) -> Result<RecordedEvent, RecordError> {
+pub(super) fn read(row: &SqliteRow) -> Result<RecordedEvent, RecordError> {
     let extensions: BTreeMap<String, String> = serde_json::from_str(row.try_get("extensions")?)
         .map_err(|error| RecordError::Damaged(error.to_string()))?;
     let event = Event::new(EventParts {
@@ -229,7 +243,13 @@ fn read(row: &SqliteRow) -> Result<RecordedEvent, RecordError> {
         pod: row.try_get("pod")?,
         output: row.try_get("output")?,
     };
-    Ok(RecordedEvent { seq: row.try_get("seq")?, event, summary })
+    Ok(RecordedEvent {
+        seq: row.try_get("seq")?,
+        received_us: row.try_get("received_us")?,
+        fingerprint: row.try_get("fingerprint")?,
+        event,
+        summary,
+    })
 }
 
 impl Journal {
@@ -250,18 +270,6 @@ impl Journal {
         let row =
             sqlx::query("SELECT * FROM events WHERE seq = ?").bind(seq).fetch_optional(&self.readers).await?;
         row.as_ref().map(read).transpose()
-    }
-
-    /// The oldest events whose reactions have not been made.
-    ///
-    /// # Errors
-    /// When the journal does not answer.
-    pub async fn unrouted(&self, events_max: u32) -> Result<Vec<RecordedEvent>, RecordError> {
-        let rows = sqlx::query("SELECT * FROM events WHERE routed_us IS NULL ORDER BY seq LIMIT ?")
-            .bind(events_max)
-            .fetch_all(&self.readers)
-            .await?;
-        rows.iter().map(read).collect()
     }
 
     /// The body of the request that brought the event, byte for byte.

@@ -27,6 +27,10 @@ pub struct EventFilter {
     pub plugin: Option<String>,
     /// The request it came in: the events of one batch.
     pub request: Option<i64>,
+    /// The repeats of this event.
+    pub repeat_of: Option<i64>,
+    /// Only repeats, or none.
+    pub repeat: Option<bool>,
     /// Only these numbers, when not empty.
     pub seqs: Vec<i64>,
     /// Received at this time or later.
@@ -58,8 +62,12 @@ pub struct EventRow {
     pub namespace: Option<String>,
     /// The pod.
     pub pod: Option<String>,
-    /// Whether its reactions have been made.
+    /// Whether it was routed: its reactions have been made, or it repeats another one and has none.
     pub routed: bool,
+    /// The event that it repeats.
+    pub repeat_of: Option<i64>,
+    /// How many events repeat it.
+    pub repeats: i64,
     /// Its reactions, in the order they were made: the plugin, and the outcome or `pending`.
     pub outcomes: Vec<(String, String)>,
 }
@@ -161,7 +169,9 @@ pub struct AttemptView {
 }
 
 fn select(filter: &EventFilter, events_max: u32) -> QueryBuilder<Sqlite> {
-    let mut query = QueryBuilder::new("SELECT * FROM events e WHERE 1 = 1");
+    let mut query = QueryBuilder::new(
+        "SELECT e.*, (SELECT count(*) FROM events r WHERE r.repeat_of = e.seq) AS repeats FROM events e WHERE 1 = 1",
+    );
     let texts = [
         (" AND e.type = ", &filter.event_type),
         (" AND e.source = ", &filter.source),
@@ -176,6 +186,7 @@ fn select(filter: &EventFilter, events_max: u32) -> QueryBuilder<Sqlite> {
     }
     let numbers = [
         (" AND e.request_id = ", filter.request),
+        (" AND e.repeat_of = ", filter.repeat_of),
         (" AND e.received_us >= ", filter.since_us),
         (" AND e.received_us < ", filter.until_us),
         (" AND e.seq < ", filter.before_seq),
@@ -184,6 +195,9 @@ fn select(filter: &EventFilter, events_max: u32) -> QueryBuilder<Sqlite> {
         if let Some(value) = value {
             query.push(condition).push_bind(value);
         }
+    }
+    if let Some(repeat) = filter.repeat {
+        query.push(if repeat { " AND e.repeat_of IS NOT NULL" } else { " AND e.repeat_of IS NULL" });
     }
     if filter.outcome.is_some() || filter.plugin.is_some() {
         query.push(" AND EXISTS (SELECT 1 FROM reactions r WHERE r.event_seq = e.seq");
@@ -219,6 +233,8 @@ fn event_row(row: &SqliteRow, outcomes: Vec<(String, String)>) -> Result<EventRo
         namespace: row.try_get("namespace")?,
         pod: row.try_get("pod")?,
         routed: row.try_get::<Option<i64>, _>("routed_us")?.is_some(),
+        repeat_of: row.try_get("repeat_of")?,
+        repeats: row.try_get("repeats")?,
         outcomes,
     })
 }
@@ -249,7 +265,8 @@ impl Journal {
     /// When the journal does not answer.
     pub async fn detail(&self, seq: i64) -> Result<Option<EventDetail>, RecordError> {
         let row = sqlx::query(
-            "SELECT e.*, r.content_mode, r.headers FROM events e JOIN requests r ON r.id = e.request_id \
+            "SELECT e.*, r.content_mode, r.headers, \
+             (SELECT count(*) FROM events WHERE repeat_of = e.seq) AS repeats FROM events e JOIN requests r ON r.id = e.request_id \
              WHERE e.seq = ?",
         )
         .bind(seq)

@@ -220,6 +220,26 @@ pub(super) async fn postpone(
     Ok(())
 }
 
+/// An attempt that was stopped before it did anything is none.
+pub(super) async fn withdraw(connection: &mut SqliteConnection, id: i64) -> Result<(), RecordError> {
+    let number: Option<i64> = sqlx::query_scalar(
+        "DELETE FROM attempts WHERE reaction_id = ? AND ended_us IS NULL \
+         AND number = (SELECT attempts FROM reactions WHERE id = ?) RETURNING number",
+    )
+    .bind(id)
+    .bind(id)
+    .fetch_optional(&mut *connection)
+    .await?;
+    if let Some(number) = number {
+        sqlx::query("UPDATE reactions SET attempts = ? WHERE id = ?")
+            .bind(number - 1)
+            .bind(id)
+            .execute(connection)
+            .await?;
+    }
+    Ok(())
+}
+
 pub(super) async fn decide(
     connection: &mut SqliteConnection,
     id: i64,
@@ -399,6 +419,14 @@ impl Journal {
     /// When the journal does not answer.
     pub async fn begin_attempt(&self, reaction: i64, stage: Stage) -> Result<i64, RecordError> {
         self.write(|reply| Write::BeginAttempt(reaction, stage, reply)).await
+    }
+
+    /// Takes back the attempt that has begun: nothing was done in it.
+    ///
+    /// # Errors
+    /// When the journal does not answer.
+    pub async fn withdraw_attempt(&self, reaction: i64) -> Result<(), RecordError> {
+        self.write(|reply| Write::Withdraw(reaction, reply)).await
     }
 
     /// Ends an attempt that is tried again at `due_us`.

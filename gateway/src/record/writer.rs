@@ -11,7 +11,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::chain::ChainHead;
 use super::event::{self, Admission};
+use super::pause::{self, PauseSwitch};
 use super::reaction::{self, Decided, Route, Settlement, Stage};
+use super::repeat;
 use super::replay::{self, ReplayPlan};
 use super::switch::{self, Switch};
 use super::{Journal, RecordError};
@@ -26,12 +28,15 @@ type Reply<T> = oneshot::Sender<Result<T, RecordError>>;
 pub(super) enum Write {
     Record(Received, Reply<Admission>),
     Route(i64, Vec<Route>, Reply<()>),
+    Repeat(i64, i64, Reply<()>),
     BeginAttempt(i64, Stage, Reply<i64>),
+    Withdraw(i64, Reply<()>),
     Postpone { reaction: i64, due_us: i64, detail: String, reply: Reply<()> },
     Decide(i64, Decided, Reply<ChainHead>),
     Settle(i64, Settlement, Reply<()>),
     Replay(ReplayPlan, Reply<i64>),
     Switch(Switch, Reply<()>),
+    Pause(PauseSwitch, Reply<i64>),
 }
 
 impl Journal {
@@ -109,7 +114,9 @@ async fn apply(connection: &mut SqliteConnection, write: Write) -> Answer {
     match write {
         Write::Record(received, reply) => answer(reply, event::insert(connection, received).await),
         Write::Route(seq, routes, reply) => answer(reply, reaction::route(connection, seq, &routes).await),
+        Write::Repeat(seq, first, reply) => answer(reply, repeat::mark(connection, seq, first).await),
         Write::BeginAttempt(id, stage, reply) => answer(reply, reaction::begin(connection, id, stage).await),
+        Write::Withdraw(id, reply) => answer(reply, reaction::withdraw(connection, id).await),
         Write::Postpone { reaction, due_us, detail, reply } => {
             answer(reply, reaction::postpone(connection, reaction, due_us, &detail).await)
         }
@@ -118,6 +125,7 @@ async fn apply(connection: &mut SqliteConnection, write: Write) -> Answer {
             answer(reply, reaction::settle(connection, id, &settlement).await)
         }
         Write::Replay(plan, reply) => answer(reply, replay::insert(connection, &plan).await),
+        Write::Pause(taken, reply) => answer(reply, pause::insert(connection, &taken).await),
         Write::Switch(taken, reply) => answer(reply, switch::insert(connection, &taken).await),
     }
 }

@@ -61,6 +61,48 @@ pub(super) fn read(
     Ok(files)
 }
 
+/// The name of the file that pauses the gateway while the branch has it.
+const PAUSE_FILE: &str = ".riposte-pause";
+/// How much of its text is a reason, in bytes.
+const PAUSE_REASON_BYTES_MAX: usize = 1_024;
+
+/// Why the commit pauses the gateway, if it has the file in its root or in the configured folder.
+/// Whatever has that name counts: who is in a hurry must not fail at its form.
+pub(super) fn pause(clone: &GitClone, commit: &CommitSha) -> Result<Option<String>, RepositoryError> {
+    let repository = clone.open()?;
+    let failed = |source| RepositoryError::of_clone("look whether the gateway is paused", source);
+    let root = repository.find_commit(oid_of(commit)).and_then(|found| found.tree()).map_err(failed)?;
+    let folder = &clone.remote.path;
+    let places = [PAUSE_FILE.to_owned(), format!("{folder}/{PAUSE_FILE}")];
+    for place in &places[..if folder.is_empty() { 1 } else { 2 }] {
+        let entry = match root.get_path(place.as_ref()) {
+            Ok(entry) => entry,
+            Err(error) if error.code() == git2::ErrorCode::NotFound => continue,
+            Err(error) => return Err(failed(error)),
+        };
+        if !is_file(entry.filemode()) {
+            return Ok(Some(format!("{place} is there")));
+        }
+        let (size, _) = repository.odb().and_then(|odb| odb.read_header(entry.id())).map_err(failed)?;
+        if size > clone.remote.limits.file_bytes_max {
+            return Ok(Some(format!("{place} is there, and too large to be read")));
+        }
+        let blob = repository.find_blob(entry.id()).map_err(failed)?;
+        let reason = reason_of(blob.content());
+        return Ok(Some(if reason.is_empty() { format!("{place} is there") } else { reason }));
+    }
+    Ok(None)
+}
+
+/// A person's words on one line.
+fn reason_of(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(PAUSE_REASON_BYTES_MAX)]);
+    let words = text.split(|character: char| character.is_whitespace() || character.is_control());
+    let reason = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+    // The cut may go through a character.
+    reason.trim_end_matches(char::REPLACEMENT_CHARACTER).to_owned()
+}
+
 fn list(
     repository: &git2::Repository,
     root: &git2::Tree<'_>,

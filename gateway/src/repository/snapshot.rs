@@ -69,6 +69,7 @@ pub enum OwnerLookupError {
 #[derive(Debug)]
 pub struct Snapshot {
     commit: CommitSha,
+    pause: Option<String>,
     file_bytes_max: usize,
     kustomizations: Kustomizations,
     files: BTreeMap<String, SourceFile>,
@@ -100,6 +101,7 @@ impl Snapshot {
             .collect();
         let mut snapshot = Self {
             commit,
+            pause: None,
             file_bytes_max,
             kustomizations: Kustomizations::read(&indexed),
             files: BTreeMap::new(),
@@ -143,6 +145,17 @@ impl Snapshot {
     #[must_use]
     pub fn commit(&self) -> &CommitSha {
         &self.commit
+    }
+
+    /// The same, of a commit that pauses the gateway for that reason.
+    pub(super) fn paused(self, pause: Option<String>) -> Self {
+        Self { pause, ..self }
+    }
+
+    /// Why nothing is to be committed on this commit, if it has the file that pauses the gateway.
+    #[must_use]
+    pub fn pause(&self) -> Option<&str> {
+        self.pause.as_deref()
     }
 
     /// The largest file that may be written, in bytes: a larger one could not be read again.

@@ -11,6 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::{App, ingest};
 use crate::api::{self, Problem};
+use crate::clock;
 
 #[derive(OpenApi)]
 #[openapi(info(
@@ -92,6 +93,10 @@ async fn ready(State(app): State<App>) -> Response {
     match app.pipeline.journal.head().await {
         Ok(_) => {
             let mut text = "ready\n".to_owned();
+            for pause in app.pipeline.pauses.held() {
+                let (by, since) = (pause.by.as_str(), clock::rfc3339(pause.since_us));
+                text.push_str(&format!("paused, so nothing is committed: by {by} since {since}\n"));
+            }
             let told = [
                 ("parked, because they keep failing", app.pipeline.parked()),
                 ("not the ones configured", app.pipeline.catalog().stale().map(str::to_owned).collect()),

@@ -156,7 +156,7 @@ fn a_mode_is_switched_at_once_and_holds_until_the_configuration_says_more() {
 #[test]
 fn what_already_is_as_wanted_makes_no_commit() {
     let fleet = Fleet::tutorial();
-    let mut process = Process::start(&fleet.config("a"), None);
+    let mut process = Process::start(&fleet.config_without_repeats("a"), None);
     for (id, outcome) in [("1", "committed"), ("2", "unchanged")] {
         let seq = process.connect().send(&cloudevent(id, &shell_in("default", POD))).number();
         assert_eq!(process.settled(seq)["reactions"][0]["outcome"], outcome);
@@ -305,10 +305,12 @@ fn the_description_names_every_path_that_is_served() {
         "/v1/events",
         "/v1/events/{seq}",
         "/v1/events/{seq}/raw",
+        "/v1/pause",
         "/v1/plugins",
         "/v1/plugins/{name}/mode",
         "/v1/replays",
         "/v1/replays/{id}",
+        "/v1/resume",
     ];
     assert_eq!(paths, expected);
 }

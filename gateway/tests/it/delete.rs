@@ -394,6 +394,7 @@ fn start(fleet: &Fleet, mode: &str, more: &Value) -> Process {
         "server": { "listen": "127.0.0.1:0" },
         "journal": { "dir": root.join(mode) },
         "repository": repository,
+        "repeats": { "windowS": 0 },
         "plugins": [{
             "name": "release", "source": format!("file:{}", guest.display()), "mode": mode,
             "grants": { "kinds": ["v1/ConfigMap"], "namespaces": ["default"], "delete": true },

@@ -25,6 +25,8 @@ mod plugin_cli;
 mod rules_import;
 
 mod pipeline;
+mod repeats;
+mod pause;
 mod reload;
 mod concurrency;
 mod crash;

@@ -185,6 +185,8 @@ fn enforcing(fleet: &Fleet, plugin: &str) -> PathBuf {
 fn an_isolated_workload_gets_its_policy_once() {
     let fleet = Fleet::tutorial();
     let config = enforcing(&fleet, "isolate");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let config = fleet.beside("each.yaml", &format!("{text}repeats: {{ windowS: 0 }}\n"));
     let mut process = Process::start(&config, None);
     for (id, outcome) in [("1", "committed"), ("2", "unchanged")] {
         let reaction = react(&mut process, id, POD);
@@ -264,7 +266,7 @@ fn a_plugin_makes_no_more_commits_than_the_window_allows_across_restarts() {
         ("b.yaml", &deployment("b-b")),
         ("c.yaml", &deployment("c-c")),
     ]);
-    let config = with(&fleet, "", "guardrails: { commitsMax: 2 }\n");
+    let config = with(&fleet, "", "repeats: { windowS: 0 }\nguardrails: { commitsMax: 2 }\n");
     for (name, outcome) in
         [("a", "committed"), ("b", "committed"), ("a", "unchanged"), ("c", "refused"), ("c", "refused")]
     {
@@ -283,7 +285,7 @@ fn a_plugin_makes_no_more_commits_than_the_window_allows_across_restarts() {
 #[test]
 fn metrics_count_what_happened() {
     let fleet = Fleet::tutorial();
-    let mut process = Process::start(&fleet.config("a"), None);
+    let mut process = Process::start(&fleet.config_without_repeats("a"), None);
     react(&mut process, "1", POD);
     react(&mut process, "2", POD);
     process.connect().send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");

@@ -303,20 +303,6 @@ fn real_bodies_are_found_by_what_they_say() {
 }
 
 #[test]
-fn a_fingerprint_compares_instants_and_values_not_text() {
-    let alert = |time: &str, more: &str| {
-        let body = format!(
-            r#"{{"rule":"r","time":"{time}","hostname":"n","output_fields":{{"container.id":"c","k8s.ns.name":"d"}}{more}}}"#
-        );
-        falco(b"", b"application/json", body.as_bytes()).unwrap().fingerprint().to_owned()
-    };
-    let first = alert("2026-10-07T07:21:46.302906000Z", "");
-    assert_eq!(first, alert("2026-10-07T07:21:46.302906Z", ""));
-    assert_eq!(first, alert("2026-10-07T09:21:46.302906+02:00", r#","uuid":"other","output":"x""#));
-    assert_ne!(first, alert("2026-10-07T07:21:46.302906001Z", ""));
-}
-
-#[test]
 fn credentials_are_no_part_of_what_is_kept() {
     let pairs: Headers<'_> = REQUIRED.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
     let secrets: [(&str, &[u8]); 4] = [
@@ -351,6 +337,73 @@ fn the_same_content_may_be_spelt_in_other_ways() {
     assert_ne!(first.content_digest(), other.content_digest());
 }
 
+/// What makes an alert of Falco another incident.
+const INCIDENT: [&str; 10] = [
+    "type",
+    "source",
+    "subject",
+    "rule",
+    "priority",
+    "eventsource",
+    "hostname",
+    "namespace",
+    "pod",
+    "container",
+];
+
+/// The fingerprint of an alert with these parts of [`INCIDENT`], reported so and in that second.
+fn alert(parts: &[String], report: &[String], second: u64) -> String {
+    let [event_type, source, subject, rule, priority, event_source, hostname, namespace, pod, container] =
+        parts
+    else {
+        panic!("{parts:?}");
+    };
+    let data = json!({
+        "uuid": report[0], "output": report[1], "rule": rule, "priority": priority, "source": event_source,
+        "hostname": hostname, "time": format!("2026-10-07T07:21:0{second}Z"),
+        "output_fields": {
+            "evt.time": second, "evt.num": second, "proc.pid": second, "proc.cmdline": report[2],
+            "k8s.ns.name": namespace, "k8s.pod.name": pod, "container.id": container,
+        },
+    });
+    let event = json!({
+        "specversion": "1.0", "id": report[3], "type": format!("falco.{event_type}"), "source": source,
+        "subject": subject, "time": format!("2026-10-07T07:21:0{second}Z"), "ext": report[0], "data": data,
+    });
+    structured(&event.to_string()).unwrap().fingerprint().to_owned()
+}
+
+#[test]
+fn what_names_no_workload_is_one_incident_only_with_the_same_content() {
+    let of = |members: Value| {
+        let mut event =
+            json!({ "specversion": "1.0", "id": "1", "source": "/s", "type": "t", "data": { "a": 1 } });
+        event.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        structured(&event.to_string()).unwrap().fingerprint().to_owned()
+    };
+    let first = of(json!({}));
+    assert_eq!(first, of(json!({ "id": "2", "time": "2026-10-07T07:21:01Z" })));
+    let others = [
+        json!({ "source": "/x" }),
+        json!({ "type": "x" }),
+        json!({ "subject": "x" }),
+        json!({ "dataschema": "http://x/" }),
+        json!({ "ext": "x" }),
+        json!({ "data": { "a": 2 } }),
+    ];
+    for other in others {
+        assert_ne!(first, of(other.clone()), "{other}");
+    }
+    // Alerts of a host: nobody can tell that another process is the same incident.
+    let host = |pid: u8, container: &str| {
+        let data = json!({ "rule": "r", "output_fields": { "proc.pid": pid, "container.id": container } });
+        of(json!({ "type": "falco.rule.output.v1", "data": data }))
+    };
+    assert_eq!(host(1, "host"), host(1, "host"));
+    assert_ne!(host(1, "host"), host(2, "host"));
+    assert_eq!(host(1, "788861c3cf83"), host(2, "788861c3cf83"));
+}
+
 proptest! {
     #[test]
     fn no_request_makes_the_decoder_fall_over(
@@ -371,6 +424,20 @@ proptest! {
         if let Err(rejection) = decode(&headers, Bytes::from(body), &Limits::default()) {
             prop_assert!(rejection.status().is_client_error() && !rejection.to_string().is_empty());
         }
+    }
+
+    #[test]
+    fn a_fingerprint_is_of_the_incident_and_not_of_its_reports(
+        parts in proptest::collection::vec("[a-z]{1,6}", INCIDENT.len()),
+        report in proptest::collection::vec("[a-z]{1,6}", 4),
+        changed in 0..INCIDENT.len(),
+        other in "[A-Z]{1,6}",
+    ) {
+        let first = alert(&parts, &["a".to_owned(), "b".to_owned(), "c".to_owned(), "d".to_owned()], 1);
+        prop_assert_eq!(&first, &alert(&parts, &report, 2));
+        let mut parts = parts;
+        parts[changed] = other;
+        prop_assert_ne!(&first, &alert(&parts, &report, 1), "{}", INCIDENT[changed]);
     }
 
     #[test]

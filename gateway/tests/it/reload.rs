@@ -50,7 +50,7 @@ fn guest(body: &str) -> Vec<u8> {
 fn configure(fleet: &Fleet, plugins: &Value) -> PathBuf {
     let text = fs::read_to_string(fleet.config("a")).expect("the configuration");
     let start = text.split("plugins:").next().expect("a start");
-    fleet.beside("plugins.yaml", &format!("{start}plugins: {plugins}\n"))
+    fleet.beside("plugins.yaml", &format!("{start}repeats: {{ windowS: 0 }}\nplugins: {plugins}\n"))
 }
 
 /// The outcome and reason of an event that the guest gets.

@@ -44,6 +44,12 @@ impl Fleet {
         self.beside(&format!("{name}.yaml"), &text)
     }
 
+    /// The same, and every report is dispatched, however often an incident is reported.
+    pub(crate) fn config_without_repeats(&self, name: &str) -> PathBuf {
+        let text = std::fs::read_to_string(self.config(name)).expect("the configuration");
+        self.beside(&format!("{name}.yaml"), &format!("{text}repeats: {{ windowS: 0 }}\n"))
+    }
+
     /// A file outside of the repository.
     pub(crate) fn beside(&self, name: &str, content: &str) -> PathBuf {
         let path = self.bare.root.path().join(name);

@@ -30,6 +30,8 @@ pub(crate) enum Fault {
     CutAfter,
     /// The request is carried out, then this is the answer.
     AnswerAfter { status: u16, body: String },
+    /// Somebody does this first; then the request is carried out.
+    Meanwhile(Arc<dyn Fn() + Send + Sync>),
     /// No answer ever; nothing is done.
     Silence,
     /// The request is carried out, and there is no answer ever.
@@ -106,12 +108,16 @@ impl State {
         let method = request.method().to_string();
         self.recorded.lock().unwrap().push(Recorded { method: method.clone(), path: path.clone(), body });
         let fault = self.faults.lock().unwrap().pop_front();
-        match fault {
+        let fault = match fault {
             Some(Fault::Answer { status, headers, body }) => return Ok(respond(status, &headers, body)),
             Some(Fault::CutBefore) => return Err(Cut),
             Some(Fault::Silence) => std::future::pending().await,
-            _ => {}
-        }
+            Some(Fault::Meanwhile(happens)) => {
+                happens();
+                None
+            }
+            other => other,
+        };
         let authorization = request.headers().get("authorization").and_then(|value| value.to_str().ok());
         let (status, answer) = if authorization != Some(&format!("Bearer {TOKEN}")) {
             (401, json!({ "message": "Bad credentials", "status": "401" }))
