@@ -12,6 +12,7 @@ mod modes;
 mod plugins;
 mod preview;
 mod process;
+mod propose;
 
 use std::sync::Arc;
 

@@ -7,6 +7,7 @@
 mod chain;
 mod event;
 mod open;
+mod pull_request;
 mod query;
 mod reaction;
 mod replay;
@@ -22,6 +23,7 @@ use tokio::sync::mpsc;
 
 pub use chain::{ChainBreak, ChainHead};
 pub use event::{Admission, Admitted, RawStored, RecordedEvent};
+pub use pull_request::{SettledPullRequest, StandingPullRequest};
 pub use query::{AttemptView, CommitView, EventDetail, EventFilter, EventRow, ReactionView};
 pub use reaction::{Decided, DueReaction, Proposal, Route, SettledCommit, Settlement, Stage};
 pub use replay::{Base, ReplayMode, ReplayPlan, ReplayRow};

@@ -4,6 +4,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::chain::{ChainHead, append, digest};
+use super::pull_request::{self, SettledPullRequest};
 use super::writer::Write;
 use super::{Journal, RecordError};
 use crate::clock;
@@ -86,8 +87,18 @@ pub struct Settlement {
     pub reason: String,
     /// What was or would have been changed, as a unified diff.
     pub diff: Option<String>,
-    /// The commit, for `Committed`.
+    /// The commit, for `Committed` and `Proposed`.
     pub commit: Option<SettledCommit>,
+    /// The pull request, for `Proposed`, and the one that was closed because the state is `Unchanged`.
+    pub pull_request: Option<SettledPullRequest>,
+}
+
+impl Settlement {
+    /// An end without a change.
+    #[must_use]
+    pub fn without_change(outcome: OutcomeKind, reason: String) -> Self {
+        Self { outcome, reason, diff: None, commit: None, pull_request: None }
+    }
 }
 
 /// A commit that the repository has.
@@ -245,9 +256,7 @@ pub(super) async fn decide(
     let record = decision_digest(connection, id).await?.ok_or_else(|| missing(id))?;
     let head = append(connection, "decision", id, record).await?;
     if let Decision::Ignore { reason } = &decided.decision {
-        let settlement =
-            Settlement { outcome: OutcomeKind::Ignored, reason: reason.clone(), diff: None, commit: None };
-        settle(connection, id, &settlement).await?;
+        settle(connection, id, &Settlement::without_change(OutcomeKind::Ignored, reason.clone())).await?;
     }
     Ok(head)
 }
@@ -285,6 +294,9 @@ pub(super) async fn settle(
         .execute(&mut *connection)
         .await?;
     }
+    if let Some(pull_request) = &settlement.pull_request {
+        pull_request::insert(connection, id, pull_request).await?;
+    }
     let record = outcome_digest(connection, id).await?.ok_or_else(|| missing(id))?;
     append(connection, "outcome", id, record).await?;
     Ok(())
@@ -311,13 +323,22 @@ pub(super) async fn outcome_digest(
 ) -> Result<Option<[u8; 32]>, RecordError> {
     const FIELDS: [&str; 6] = ["outcome", "reason", "diff", "sha", "base", "message"];
     let row = sqlx::query(
-        "SELECT r.id, r.event_seq, r.settled_us, r.outcome, r.reason, r.diff, c.sha, c.base, c.message \
-         FROM reactions r LEFT JOIN commits c ON c.reaction_id = r.id WHERE r.id = ?",
+        "SELECT r.id, r.event_seq, r.settled_us, r.outcome, r.reason, r.diff, c.sha, c.base, c.message, \
+         p.number, p.url, p.branch FROM reactions r LEFT JOIN commits c ON c.reaction_id = r.id \
+         LEFT JOIN pull_requests p ON p.reaction_id = r.id WHERE r.id = ?",
     )
     .bind(id)
     .fetch_optional(connection)
     .await?;
-    row.map(|row| row_digest(&row, &["id", "event_seq", "settled_us"], &FIELDS)).transpose()
+    row.map(|row| {
+        // Outcomes of before there were pull requests keep the digest that they have in the chain.
+        if pull_request::stored(&row)?.is_none() {
+            return row_digest(&row, &["id", "event_seq", "settled_us"], &FIELDS);
+        }
+        let fields = [&FIELDS[..], &["url", "branch"]].concat();
+        row_digest(&row, &["id", "event_seq", "settled_us", "number"], &fields)
+    })
+    .transpose()
 }
 
 fn row_digest(row: &SqliteRow, numbers: &[&str], texts: &[&str]) -> Result<[u8; 32], RecordError> {
@@ -405,12 +426,12 @@ impl Journal {
         self.write(|reply| Write::Settle(reaction, settlement, reply)).await
     }
 
-    /// How many commits a plugin has made since then.
+    /// How many commits a plugin has made since then. One that several events have proposed counts once.
     ///
     /// # Errors
     /// When the journal does not answer.
     pub async fn commits_since(&self, plugin: &str, since_us: i64) -> Result<i64, RecordError> {
-        let count = "SELECT count(*) FROM commits JOIN reactions ON id = reaction_id \
+        let count = "SELECT count(DISTINCT sha) FROM commits JOIN reactions ON id = reaction_id \
                      WHERE committed_us >= ? AND plugin = ?";
         Ok(sqlx::query_scalar(count).bind(since_us).bind(plugin).fetch_one(&self.readers).await?)
     }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use riposte::repository::{CommitError, Repository, RepositoryError, Retry};
+use riposte::model::manifest::ObjectRef;
+use riposte::repository::{
+    Closing, CommitError, ProposalBranch, PullRequestDraft, Repository, RepositoryError, Retry,
+};
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 
@@ -288,6 +291,58 @@ async fn a_check_names_what_stands_in_the_way() {
     }
 }
 
+/// Opened, brought up to date over a branch that an earlier attempt left, found, closed.
+async fn every_request_of_a_pull_request(bare: &Bare, github: &GitHub, repository: &Repository) {
+    let before = github.recorded().len();
+    let target = ObjectRef {
+        api_version: "v1".to_owned(),
+        kind: "Pod".to_owned(),
+        namespace: None,
+        name: "web".to_owned(),
+    };
+    let draft = PullRequestDraft {
+        branch: ProposalBranch::new("p", &[&target]),
+        title: "Scale web".to_owned(),
+        body: "<!-- r1 -->".to_owned(),
+        marker: "<!-- r1 -->".to_owned(),
+        labels: vec!["riposte".to_owned()],
+    };
+    let mut base = repository.head().await.unwrap();
+    let first = repository.propose(&base, &change("a.yaml", "a: 3\n"), MESSAGE, &draft, None).await.unwrap();
+    bare.commit_elsewhere("c.yaml", "c: 1\n");
+    base = repository.head().await.unwrap();
+    let staging = format!("refs/heads/{}.next", draft.branch.as_str());
+    bare.git(&["update-ref", &staging, first.commit.sha.as_str()]);
+    let next = PullRequestDraft { title: "Scale web again".to_owned(), ..draft.clone() };
+    let second = repository.propose(&base, &change("a.yaml", "a: 3\n"), MESSAGE, &next, None).await.unwrap();
+    assert_eq!(first.pull_request, second.pull_request);
+    let found = repository.find_pull_request(&draft.branch, &draft.marker).await.unwrap().unwrap();
+    assert_eq!((found.is_open, found.commit.unwrap().sha), (true, second.commit.sha));
+    let closing = repository.close_pull_request(&draft.branch, "It is moot.", None).await.unwrap();
+    assert_eq!(closing, Closing::Closed);
+    let sent: std::collections::BTreeSet<String> = github.recorded()[before..]
+        .iter()
+        .map(|request| {
+            let path: Vec<&str> = request.path.split('/').skip(4).take(3).collect();
+            format!("{} {}", request.method, path.join("/").trim_end_matches(|c: char| c.is_ascii_hexdigit()))
+        })
+        .collect();
+    let expected = [
+        "GET ",
+        "GET git/commits/",
+        "GET git/ref/heads",
+        "GET pulls",
+        "PATCH git/refs/heads",
+        "PATCH pulls/",
+        "POST ",
+        "POST git/refs",
+        "POST issues/1/comments",
+        "POST issues/1/labels",
+        "POST pulls",
+    ];
+    assert_eq!(sent.iter().map(String::as_str).collect::<Vec<_>>(), expected);
+}
+
 /// CI holds these against the contracts that GitHub publishes.
 #[tokio::test]
 async fn our_requests_are_written_down_for_the_contract_check() {
@@ -309,6 +364,8 @@ async fn our_requests_are_written_down_for_the_contract_check() {
     assert_eq!(input(1)["expectedHeadOid"], bare.first.as_str());
     assert_eq!(input(2)["fileChanges"], json!({ "deletions": [{ "path": "b.yaml" }] }));
     assert_eq!(bare.git(&["ls-tree", "-r", "--name-only", "main"]), "a.yaml\n");
+    every_request_of_a_pull_request(&bare, &github, &repository).await;
+    let recorded = github.recorded();
     let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("github-requests.json");
     std::fs::write(path, serde_json::to_string_pretty(&recorded).unwrap()).unwrap();
 }

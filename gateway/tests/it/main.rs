@@ -21,6 +21,7 @@ mod cli;
 mod plugin_cli;
 
 mod pipeline;
+mod propose;
 mod reload;
 mod concurrency;
 mod crash;
