@@ -3,15 +3,14 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 
-use riposte::model::manifest::ObjectRef;
-use riposte::repository::{CommitError, ProposalBranch, PullRequestDraft, Repository};
 use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
 use crate::harness::fleet::deployment;
-use crate::harness::git::{Bare, change, config, git};
-use crate::harness::github::{Fault, GitHub, Pull, REPOSITORY, TOKEN};
+use crate::harness::git::git;
+use crate::harness::github::{Fault, GitHub, Pull};
 use crate::harness::{Fleet, Process, cloudevent, execute, shell_in};
 
 const POD: &str = "alpine-deployment-77789455d6-m7flp";
@@ -281,6 +280,62 @@ async fn what_a_person_has_pushed_is_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_push_in_the_last_moment_is_not_thrown_away() {
+    let fleet = Arc::new(Fleet::tutorial());
+    let (github, mut process) = started(&fleet).await;
+    block_in_place(|| react(&mut process, "1", POD));
+    let branch = github.pulls()[0].branch.clone();
+    fleet.person_commits("README.md", "elsewhere\n");
+    let (theirs, pushed) = (Arc::new(Mutex::new(String::new())), Arc::clone(&fleet));
+    let (noted, name) = (Arc::clone(&theirs), branch.clone());
+    let push = move || {
+        *noted.lock().unwrap() = person_pushes(&pushed, &name, "# theirs\n", &["-m", "By hand"]);
+    };
+    github.next_at("updateRefs", Fault::Meanwhile(Arc::new(push)));
+    let second = block_in_place(|| react(&mut process, "2", POD));
+    assert_eq!(second["outcome"], "refused", "{second:#}");
+    assert!(second["reason"].as_str().unwrap().starts_with("branch-taken: "), "{second:#}");
+    assert_eq!(fleet.bare.git(&["rev-parse", &branch]).trim(), *theirs.lock().unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_change_of_the_same_object_is_not_closed_as_moot() {
+    const ENTRY: &str = "  - name: rules
+    source: bundled:rules
+    mode: propose
+    grants:
+      kinds: [apps/v1/Deployment]
+      namespaces: [default]
+      fields: [/spec/replicas, /spec/template/spec/automountServiceAccountToken]
+    config:
+      rules:
+        - { name: token, match: { rule: Token read }, action: drop-token }
+        - { name: scale, match: { rule: Terminal shell in container }, action: scale-to-zero }
+";
+    let spec = "    spec:\n      automountServiceAccountToken: false\n";
+    let dropped = deployment("a-a").replacen("    spec:\n", spec, 1);
+    let fleet = Fleet::with(&[("a.yaml", &dropped)]);
+    let github = GitHub::start(&fleet.bare.path()).await;
+    let text = std::fs::read_to_string(fleet.config_on_github("a", &github, "propose")).unwrap();
+    let head = text.split("  - name: ").next().unwrap();
+    let config = fleet.beside("rules.yaml", &format!("{head}{ENTRY}"));
+    block_in_place(|| {
+        let mut process = Process::start(&config, None);
+        let pod = "a-a-77789455d6-m7flp";
+        assert_eq!(react(&mut process, "1", pod)["outcome"], "proposed");
+        let alert = shell_in("default", pod).replace("Terminal shell in container", "Token read");
+        let answer = process.connect().send(&cloudevent("2", &alert));
+        let second = process.settled(answer.number())["reactions"][0].clone();
+        assert_eq!(
+            (&second["outcome"], &second["pullRequest"]),
+            (&json!("unchanged"), &Value::Null),
+            "{second:#}"
+        );
+    });
+    assert!(github.pulls()[0].is_open, "nobody has scaled it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pull_request_of_a_fork_is_not_taken_for_ours() {
     let fleet = Fleet::tutorial();
     let (github, mut process) = started(&fleet).await;
@@ -363,95 +418,4 @@ async fn plain_git_has_no_pull_requests_and_says_so() {
         assert!(refused.json()["detail"].as_str().unwrap().contains("plain Git has no pull requests"));
         assert_eq!(process.connect().get("/v1/plugins").json()["plugins"][0]["mode"], "enforce");
     });
-}
-
-fn drafted() -> PullRequestDraft {
-    let target = ObjectRef {
-        api_version: "apps/v1".to_owned(),
-        kind: "Deployment".to_owned(),
-        namespace: Some("default".to_owned()),
-        name: "web".to_owned(),
-    };
-    PullRequestDraft {
-        branch: ProposalBranch::new("p", &[&target]),
-        title: "Scale".to_owned(),
-        body: "<!-- r1 -->".to_owned(),
-        marker: "<!-- r1 -->".to_owned(),
-        labels: vec!["riposte".to_owned()],
-    }
-}
-
-/// Each step that can be refused, and what an answer of GitHub becomes there.
-#[tokio::test]
-async fn each_refusal_of_a_step_becomes_its_error() {
-    const STEPS: [&str; 6] = [
-        "GET /repos/acme/desired/git/ref/",
-        "POST /repos/acme/desired/git/refs",
-        "createCommitOnBranch",
-        "updateRefs",
-        "GET /repos/acme/desired/pulls",
-        "POST /repos/acme/desired/pulls",
-    ];
-    let bare = Bare::new(&[("a.yaml", "a: 1\n")]);
-    let github = GitHub::start(&bare.path()).await;
-    let data = tempfile::tempdir().unwrap();
-    let open = |api_url: String| {
-        let input = json!({
-            "url": bare.file_url(),
-            "auth": { "tokenFile": bare.secret("token", TOKEN) },
-            "github": { "apiUrl": api_url, "repository": REPOSITORY },
-            "limits": { "fetchMs": 2000 },
-        });
-        Repository::new(&config(input), data.path()).unwrap()
-    };
-    let repository = open(github.api_url());
-    repository.head().await.unwrap();
-    let (files, draft) = (change("a.yaml", "a: 2\n"), drafted());
-    let propose =
-        || repository.propose(&bare.first, &files, "Scale\n\nRiposte-Reaction: j/1\n", &draft, None);
-    let answer = |status, message: &str| Fault::Answer {
-        status,
-        headers: Vec::new(),
-        body: json!({ "message": message, "status": status.to_string() }).to_string(),
-    };
-    for step in STEPS {
-        let writes = !step.starts_with("GET");
-        let statuses = [
-            (401, "Bad credentials", "unauthorized"),
-            (403, "Resource not accessible by personal access token", "forbidden"),
-            (403, "You have exceeded a secondary rate limit", "rate-limited"),
-            (404, "Not Found", "not-found"),
-            (422, "Something is wrong", if step == "updateRefs" { "answer-lost" } else { "unexpected" }),
-            (429, "Slow down", "rate-limited"),
-            (503, "Unicorn", if writes { "answer-lost" } else { "unreachable" }),
-        ];
-        for (status, message, kind) in statuses {
-            // Without the branch there is nothing at this address: that is no error.
-            if status == 404 && step.ends_with("git/ref/") {
-                continue;
-            }
-            github.next_at(step, answer(status, message));
-            let error = propose().await.expect_err(step);
-            assert_eq!(error.kind(), kind, "{step} {status} {message}: {error}");
-            bare.git(&["for-each-ref", "--format=%(refname)", "refs/heads/riposte"]).lines().for_each(
-                |name| {
-                    bare.git(&["update-ref", "-d", name]);
-                },
-            );
-        }
-    }
-    github.next_at(STEPS[1], answer(422, "Repository rule violations found"));
-    assert!(matches!(propose().await, Err(CommitError::Protected { .. })));
-    github.next_at("/labels", answer(403, "Resource not accessible by integration"));
-    let proposed = propose().await.unwrap();
-    assert_eq!(proposed.pull_request.number, 1, "labels are no condition");
-    assert_eq!(github.pulls()[0].labels.len(), 0);
-    // GitHub Enterprise has its API elsewhere.
-    let enterprise = GitHub::start_enterprise(&bare.path()).await;
-    let there = open(enterprise.api_url());
-    let proposed = there
-        .propose(&bare.first, &change("a.yaml", "a: 3\n"), "Scale\n\nA: b\n", &draft, None)
-        .await
-        .unwrap();
-    assert_eq!(enterprise.pulls()[0].sha, proposed.commit.sha.as_str());
 }

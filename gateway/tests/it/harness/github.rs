@@ -38,6 +38,8 @@ pub(crate) enum Fault {
     Silence,
     /// The request is carried out, and there is no answer ever.
     SilenceAfter,
+    /// Somebody does this first; then the request is carried out.
+    Meanwhile(Arc<dyn Fn() + Send + Sync>),
 }
 
 /// A request as it came.
@@ -155,6 +157,7 @@ impl State {
             Some(Fault::Answer { status, headers, body }) => return Ok(respond(status, &headers, body)),
             Some(Fault::CutBefore) => return Err(Cut),
             Some(Fault::Silence) => std::future::pending().await,
+            Some(Fault::Meanwhile(ref act)) => act(),
             _ => {}
         }
         let authorization = request.headers().get("authorization").and_then(|value| value.to_str().ok());
