@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::commit::notify;
+use crate::model::plugin::Mode;
 use crate::pipeline::Repeats;
 use crate::receive::Tokens;
 use crate::server::Auth;
@@ -111,12 +112,28 @@ impl Config {
             return Err(unknown.join("\n"));
         }
         let config: Self = serde_path_to_error::deserialize(document).map_err(|error| error.to_string())?;
-        let mut wrong = config.zeros();
+        let mut wrong = [config.zeros(), config.proposals_to_nowhere()].concat();
         if config.repeats.window_s > Repeats::WINDOW_S_MAX {
             let (is, max) = (config.repeats.window_s, Repeats::WINDOW_S_MAX);
             wrong.push(format!("repeats.windowS is {is}, and {max} is the most; 0 dispatches every event"));
         }
         if wrong.is_empty() { Ok(config) } else { Err(wrong.join("\n")) }
+    }
+
+    /// A line for every plugin that would open pull requests where there are none.
+    fn proposals_to_nowhere(&self) -> Vec<String> {
+        if self.repository.is_on_github() {
+            return Vec::new();
+        }
+        let proposing = self.plugins.iter().filter(|plugin| plugin.mode == Mode::Propose);
+        let line = |plugin: &dispatch::PluginConfig| {
+            format!(
+                "plugin {} has mode propose, but the repository is not on GitHub, and plain Git has no pull \
+                 requests: give repository.github and auth.tokenFile, or choose observe or enforce",
+                plugin.name
+            )
+        };
+        proposing.map(line).collect()
     }
 
     /// A line for every limit that would let nothing through.

@@ -25,7 +25,11 @@ pub enum CrashPoint {
     Committing,
     /// The proposal is validated, nothing is pushed.
     Validated,
-    /// The repository has the commit, the journal does not know.
+    /// A proposal's commit is made, its branch is not there or not yet at it.
+    Staged,
+    /// A proposal's branch is at its commit, no pull request is opened.
+    BranchMoved,
+    /// The repository has the commit or the pull request, the journal does not know.
     Committed,
     /// The outcome is stored.
     OutcomeRecorded,
@@ -33,7 +37,7 @@ pub enum CrashPoint {
 
 impl CrashPoint {
     /// Every point, in the order an event passes them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Decoded,
         Self::Recorded,
         Self::Routing,
@@ -43,6 +47,8 @@ impl CrashPoint {
         Self::DecisionRecorded,
         Self::Committing,
         Self::Validated,
+        Self::Staged,
+        Self::BranchMoved,
         Self::Committed,
         Self::OutcomeRecorded,
     ];

@@ -13,6 +13,7 @@ mod pauses;
 mod plugins;
 mod preview;
 mod process;
+mod propose;
 mod repeats;
 mod turns;
 

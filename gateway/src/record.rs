@@ -4,10 +4,12 @@
 //! this stage ([`RecordedEvent`], [`Proposal`]) proves that its row is on disk. Nothing outside
 //! this module may speak SQL.
 
+mod attempt;
 mod chain;
 mod event;
 mod open;
 mod pause;
+mod pull_request;
 mod query;
 mod reaction;
 mod repeat;
@@ -22,11 +24,13 @@ use serde::{Deserialize, Serialize};
 use sqlx::SqlitePool;
 use tokio::sync::mpsc;
 
+pub use attempt::Stage;
 pub use chain::{ChainBreak, ChainHead};
 pub use event::{Admission, Admitted, RawStored, RecordedEvent};
 pub use pause::{Pause, PauseSwitch, PausedBy};
+pub use pull_request::{SettledPullRequest, StandingPullRequest};
 pub use query::{AttemptView, CommitView, EventDetail, EventFilter, EventRow, ReactionView};
-pub use reaction::{Decided, DueReaction, Proposal, Route, SettledCommit, Settlement, Stage};
+pub use reaction::{Decided, DueReaction, Proposal, Route, SettledCommit, Settlement};
 pub use repeat::{FirstReaction, FirstReport};
 pub use replay::{Base, ReplayMode, ReplayPlan, ReplayRow};
 pub use switch::Switch;

@@ -17,6 +17,7 @@ pub mod git;
 mod push;
 mod known_hosts;
 mod github;
+pub mod proposal;
 pub mod remote_error;
 
 use std::path::Path;
@@ -28,6 +29,9 @@ pub use config::Config;
 pub use edit::EditError;
 pub use index::SourceFile;
 pub use kustomize::unlisted;
+pub use proposal::{
+    Closing, FoundPullRequest, ProposalBranch, Proposed, ProposedCommit, PullRequest, PullRequestDraft,
+};
 pub use remote_error::{CommitError, RepositoryError, Retry};
 pub use snapshot::{Definition, Located, LookupError, OwnerLookupError, Snapshot};
 

@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Problem;
 use crate::clock;
-use crate::record::{AttemptView, CommitView, EventDetail, EventFilter, EventRow, ReactionView};
+use crate::record::{
+    AttemptView, CommitView, EventDetail, EventFilter, EventRow, ReactionView, SettledPullRequest,
+};
 use crate::server::App;
 
 const PAGE_EVENTS_DEFAULT: u32 = 50;
@@ -243,6 +245,8 @@ pub(super) struct ReactionDetail {
     created: String,
     settled: Option<String>,
     commit: Option<CommitDetail>,
+    /// The pull request that proposes the commit, or that was closed because its change is in the branch.
+    pull_request: Option<PullRequestDetail>,
     attempts: Vec<AttemptDetail>,
 }
 
@@ -252,6 +256,14 @@ struct CommitDetail {
     base: String,
     message: String,
     committed: String,
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct PullRequestDetail {
+    number: i64,
+    url: String,
+    /// Its branch.
+    branch: String,
 }
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -269,6 +281,12 @@ impl From<CommitView> for CommitDetail {
     fn from(commit: CommitView) -> Self {
         let committed = clock::rfc3339(commit.committed_us);
         Self { sha: commit.sha, base: commit.base, message: commit.message, committed }
+    }
+}
+
+impl From<SettledPullRequest> for PullRequestDetail {
+    fn from(pull_request: SettledPullRequest) -> Self {
+        Self { number: pull_request.number, url: pull_request.url, branch: pull_request.branch }
     }
 }
 
@@ -305,6 +323,7 @@ impl From<ReactionView> for ReactionDetail {
             created: clock::rfc3339(reaction.created_us),
             settled: reaction.settled_us.map(clock::rfc3339),
             commit: reaction.commit.map(Into::into),
+            pull_request: reaction.pull_request.map(Into::into),
             attempts: reaction.attempts.into_iter().map(Into::into).collect(),
         }
     }

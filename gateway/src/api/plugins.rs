@@ -33,7 +33,7 @@ pub(super) struct PluginView {
     summary: String,
     /// Its version, as it says.
     version: String,
-    /// What is done with its proposals: `observe` or `enforce`.
+    /// What is done with its proposals: `observe`, `propose` or `enforce`.
     mode: Mode,
     /// What the configuration says.
     configured_mode: Mode,
@@ -116,7 +116,8 @@ pub(super) struct SwitchRequest {
 /// configuration says something else than it does now.
 #[utoipa::path(post, path = "/v1/plugins/{name}/mode", request_body = SwitchRequest,
     params(("name" = String, Path, description = "The plugin's name in the configuration")),
-    responses((status = 200, body = PluginView), (status = 400, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, body = PluginView), (status = 400, body = Problem), (status = 404, body = Problem),
+        (status = 409, body = Problem)))]
 pub(super) async fn switch_mode(
     State(app): State<App>,
     Path(name): Path<String>,
@@ -125,6 +126,10 @@ pub(super) async fn switch_mode(
     let Json(request) =
         request.map_err(|error| Problem::new(error.status(), "bad-switch", error.body_text()))?;
     check_reason(&request.reason)?;
+    if request.mode == Mode::Propose && !app.pipeline.repository.takes_pull_requests() {
+        let detail = "the repository is not on GitHub, and plain Git has no pull requests";
+        return Err(Problem::new(StatusCode::CONFLICT, "no-pull-requests", detail));
+    }
     let missing = || Problem::new(StatusCode::NOT_FOUND, "not-found", format!("there is no plugin {name:?}"));
     let catalog = app.pipeline.catalog();
     let plugin = catalog.get(&name).ok_or_else(missing)?;

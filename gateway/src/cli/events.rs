@@ -215,6 +215,11 @@ pub(super) fn print_event(out: &mut impl Write, event: &Value) -> Result<(), Com
                 text(attempt, "detail")
             )?;
         }
+        let pull_request = &reaction["pullRequest"];
+        if pull_request.is_object() {
+            let (url, branch) = (text(pull_request, "url"), text(pull_request, "branch"));
+            writeln!(out, "  pull request {}  {url}  {branch}", pull_request["number"])?;
+        }
         if let Some(sha) = reaction["commit"]["sha"].as_str() {
             writeln!(out, "  commit {sha}\n")?;
             indent(out, reaction["commit"]["message"].as_str().unwrap_or_default())?;

@@ -11,7 +11,7 @@ use super::CommandError;
 use super::client::Connection;
 use super::events::{list, text};
 
-/// Switch plugins between `observe` and `enforce` while the gateway runs.
+/// Switch plugins between `observe`, `propose` and `enforce` while the gateway runs.
 #[derive(Debug, Args)]
 pub(super) struct SwitchMode {
     /// What is done with their proposals from now on.
@@ -33,6 +33,8 @@ pub(super) struct SwitchMode {
 enum Mode {
     /// Record what would have been committed.
     Observe,
+    /// Open pull requests, on GitHub.
+    Propose,
     /// Commit.
     Enforce,
 }
@@ -41,6 +43,7 @@ impl SwitchMode {
     pub(super) async fn run(self, out: &mut impl Write) -> Result<(), CommandError> {
         let mode = match self.mode {
             Mode::Observe => "observe",
+            Mode::Propose => "propose",
             Mode::Enforce => "enforce",
         };
         let plugins = if self.all { self.every_plugin().await? } else { self.plugins };

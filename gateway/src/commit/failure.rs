@@ -6,17 +6,18 @@ use crate::validate::ValidatedChange;
 
 /// A change that was not committed, or of which nobody knows.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot commit {paths} onto {}", base.short())]
+#[error("cannot {operation} {paths} onto {}", base.short())]
 pub struct CommitFailure {
+    operation: &'static str,
     paths: String,
     base: CommitSha,
     source: CommitError,
 }
 
 impl CommitFailure {
-    pub(super) fn new(change: &ValidatedChange, source: CommitError) -> Self {
+    pub(super) fn new(operation: &'static str, change: &ValidatedChange, source: CommitError) -> Self {
         let paths: Vec<&str> = change.files().iter().map(|file| file.path.as_str()).collect();
-        Self { paths: paths.join(", "), base: change.base().clone(), source }
+        Self { operation, paths: paths.join(", "), base: change.base().clone(), source }
     }
 
     /// What the repository said.

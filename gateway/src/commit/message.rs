@@ -87,6 +87,12 @@ impl Message {
         &self.0
     }
 
+    /// The last paragraph: where the commit comes from.
+    #[must_use]
+    pub fn trailers(&self) -> &str {
+        self.0.trim_end().rsplit("\n\n").next().unwrap_or_default()
+    }
+
     /// The first line.
     #[must_use]
     pub fn subject(&self) -> &str {
@@ -133,13 +139,13 @@ fn quote(text: &mut String, output: &str) {
 }
 
 /// Without line ends, runs of white space or surprises, and not too long.
-fn one_line(text: &str, chars_max: usize) -> String {
+pub(super) fn one_line(text: &str, chars_max: usize) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     cut(&escape(&words.join(" ")), chars_max)
 }
 
 /// At a character's boundary; the cut shows.
-fn cut(text: &str, chars_max: usize) -> String {
+pub(super) fn cut(text: &str, chars_max: usize) -> String {
     if text.chars().count() <= chars_max {
         return text.to_owned();
     }
@@ -147,7 +153,8 @@ fn cut(text: &str, chars_max: usize) -> String {
     kept.trim_end().to_owned() + "…"
 }
 
-fn escape(text: &str) -> String {
+/// What cannot be seen, or misleads, as escapes.
+pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         if is_unprintable(character) {

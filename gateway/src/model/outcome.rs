@@ -12,6 +12,8 @@ pub enum OutcomeKind {
     Unchanged,
     /// Would have been committed; the plugin's mode is `observe`.
     Observed,
+    /// Proposed by a pull request; the plugin's mode is `propose`.
+    Proposed,
     /// Committed to the desired-state repository.
     Committed,
     /// The host did not allow the proposal.
@@ -24,10 +26,11 @@ pub enum OutcomeKind {
 
 impl OutcomeKind {
     /// Every outcome.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Ignored,
         Self::Unchanged,
         Self::Observed,
+        Self::Proposed,
         Self::Committed,
         Self::Refused,
         Self::Failed,
@@ -41,6 +44,7 @@ impl OutcomeKind {
             Self::Ignored => "ignored",
             Self::Unchanged => "unchanged",
             Self::Observed => "observed",
+            Self::Proposed => "proposed",
             Self::Committed => "committed",
             Self::Refused => "refused",
             Self::Failed => "failed",

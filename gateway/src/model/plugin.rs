@@ -4,11 +4,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What the gateway does with a plugin's proposals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, utoipa::ToSchema)]
+/// The more careful one is the smaller.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema, utoipa::ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Record what would have been committed, with its diff.
     Observe,
+    /// Open a pull request, on GitHub.
+    Propose,
     /// Commit.
     Enforce,
 }
@@ -17,7 +22,8 @@ impl Mode {
     /// The mode of that word; `observe`, which does nothing, for any other.
     #[must_use]
     pub fn of(word: &str) -> Self {
-        if word == Self::Enforce.as_str() { Self::Enforce } else { Self::Observe }
+        let known = [Self::Propose, Self::Enforce].into_iter().find(|mode| mode.as_str() == word);
+        known.unwrap_or(Self::Observe)
     }
 
     /// The word the journal, the API and the configuration use.
@@ -25,6 +31,7 @@ impl Mode {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Observe => "observe",
+            Self::Propose => "propose",
             Self::Enforce => "enforce",
         }
     }

@@ -1,9 +1,10 @@
-//! A recorded proposal becomes a commit, at most one.
+//! A recorded proposal becomes a commit, at most one, or a pull request.
 //!
 //! Before a second attempt the branch is searched for the reaction's trailer: the first one may
 //! have arrived without its answer. A moved head is met by applying the patches to the new content.
 
 use super::decide::ended;
+use super::propose::Earlier;
 use super::{Pipeline, UNCHANGED, chain};
 use crate::clock;
 use crate::commit::{self, CommitFailure, Message, Parts, reaction_trailer};
@@ -11,8 +12,10 @@ use crate::crash_point::CrashPoint;
 use crate::model::manifest::CommitSha;
 use crate::model::outcome::OutcomeKind;
 use crate::model::plugin::Mode;
-use crate::record::{DueReaction, Proposal, RecordError, RecordedEvent, SettledCommit, Settlement, Stage};
-use crate::repository::{FoundCommit, RepositoryError, Retry};
+use crate::record::{
+    ChainHead, DueReaction, Proposal, RecordError, RecordedEvent, SettledCommit, Settlement, Stage,
+};
+use crate::repository::{CommitError, FoundCommit, RepositoryError, Retry};
 use crate::validate::{self, Validated, ValidatedChange};
 
 /// How an attempt to commit ends.
@@ -23,11 +26,13 @@ enum Attempted {
 
 /// An attempt that came to no end of the reaction.
 #[derive(Debug, thiserror::Error)]
-enum AttemptError {
+pub(super) enum AttemptError {
     #[error("the desired state cannot be read")]
     Repository(#[from] RepositoryError),
     #[error(transparent)]
     Commit(#[from] CommitFailure),
+    #[error("the pull request, which is moot, cannot be closed")]
+    Close(#[source] CommitError),
     #[error("the journal did not answer")]
     Journal(#[from] RecordError),
     /// Nothing was sent: the attempt is none.
@@ -75,7 +80,11 @@ impl Pipeline {
         reaction: &DueReaction,
         settlement: Settlement,
     ) -> Result<(), RecordError> {
-        let committed = settlement.commit.as_ref().map(|commit| commit.sha.clone());
+        // Flux does not look at the branch of a pull request.
+        let committed = match (settlement.outcome, &settlement.commit) {
+            (OutcomeKind::Committed, Some(commit)) => Some(commit.sha.clone()),
+            _ => None,
+        };
         self.settle(reaction, settlement).await?;
         if committed.is_some() {
             self.newest_commit.send_replace(committed);
@@ -85,8 +94,8 @@ impl Pipeline {
 
     /// Ends a reaction that had all its attempts. The last one may have made the commit all the same.
     async fn give_up(&self, proposal: &Proposal, detail: String) -> Result<(), RecordError> {
-        let settlement = match self.find_commit(proposal).await {
-            Ok(Some(found)) => found_again(found),
+        let settlement = match self.find_earlier(proposal).await {
+            Ok(Some(earlier)) => earlier.settlement,
             Ok(None) => ended(OutcomeKind::Exhausted, detail),
             Err(error) => {
                 let looked = chain(&error);
@@ -95,6 +104,16 @@ impl Pipeline {
             }
         };
         self.settle_and_tell(proposal.reaction(), settlement).await
+    }
+
+    /// A commit, or a pull request in whatever state.
+    async fn find_earlier(&self, proposal: &Proposal) -> Result<Option<Earlier>, RepositoryError> {
+        if proposal.reaction().mode == Mode::Enforce
+            && let Some(found) = self.find_commit(proposal).await?
+        {
+            return Ok(Some(Earlier { settlement: found_again(found), is_open: false }));
+        }
+        self.find_pull_request(proposal).await
     }
 
     /// The commit that an earlier attempt has made.
@@ -109,43 +128,79 @@ impl Pipeline {
         event: &RecordedEvent,
         may_have_committed: bool,
     ) -> Result<Attempted, AttemptError> {
-        if may_have_committed && let Some(found) = self.find_commit(proposal).await? {
-            return Ok(Attempted::Settled(found_again(found)));
+        if may_have_committed
+            && let Some(earlier) = self.find_earlier(proposal).await?
+            && !earlier.is_open
+        {
+            return Ok(Attempted::Settled(earlier.settlement));
         }
         for _race in 0..self.limits.races_max {
-            let change = match self.validate(proposal).await? {
-                Ok(change) => change,
+            let (change, mode) = match self.validate(proposal).await? {
+                Ok(validated) => validated,
                 Err(settlement) => return Ok(Attempted::Settled(settlement)),
             };
             CrashPoint::Validated.reach();
-            let message = self.message(proposal, event).await?;
-            if self.pauses.is_on() {
-                return Err(AttemptError::Paused);
-            }
-            match commit::commit(&self.repository, &change, &message).await {
-                Ok(sha) => {
+            let acted = match mode {
+                Mode::Propose => self.propose(proposal, event, &change).await,
+                Mode::Observe | Mode::Enforce => self.commit_change(proposal, event, &change).await,
+            };
+            match acted {
+                Ok(settlement) => {
                     CrashPoint::Committed.reach();
-                    return Ok(Attempted::Settled(committed(proposal, &change, sha, &message)));
+                    return Ok(Attempted::Settled(settlement));
                 }
-                Err(failure) if failure.retry() == Retry::Now => self.count_failure("commit", failure.kind()),
-                Err(failure) => return Err(failure.into()),
+                Err(AttemptError::Commit(failure)) if failure.retry() == Retry::Now => {
+                    self.count_failure("commit", failure.kind());
+                }
+                Err(error) => return Err(error),
             }
         }
         let detail = format!("the branch moved {} times while the commit was made", self.limits.races_max);
         Ok(Attempted::Postponed { after_ms: 0, detail })
     }
 
-    /// Applies the patches at the head. `Err` is how the reaction ends when there is nothing to commit.
+    async fn commit_change(
+        &self,
+        proposal: &Proposal,
+        event: &RecordedEvent,
+        change: &ValidatedChange,
+    ) -> Result<Settlement, AttemptError> {
+        let chain = self.journal.head().await?;
+        let message = Message::new(&self.parts(proposal, event, &chain));
+        self.not_paused()?;
+        let sha = commit::commit(&self.repository, change, &message).await?;
+        Ok(Settlement {
+            outcome: OutcomeKind::Committed,
+            reason: proposal.changes().reason.clone(),
+            diff: Some(change.diff().to_owned()),
+            commit: Some(SettledCommit {
+                sha,
+                base: change.base().clone(),
+                message: message.as_str().to_owned(),
+            }),
+            pull_request: None,
+        })
+    }
+
+    /// Asked last, before anything is sent.
+    pub(super) fn not_paused(&self) -> Result<(), AttemptError> {
+        if self.pauses.is_on() { Err(AttemptError::Paused) } else { Ok(()) }
+    }
+
+    /// Applies the patches at the head, and says which mode holds for the change. `Err` is how the
+    /// reaction ends when there is nothing to commit.
     async fn validate(
         &self,
         proposal: &Proposal,
-    ) -> Result<Result<ValidatedChange, Settlement>, AttemptError> {
+    ) -> Result<Result<(ValidatedChange, Mode), Settlement>, AttemptError> {
         let reaction = proposal.reaction();
         let catalog = self.catalog();
         let Some(plugin) = catalog.get(&reaction.plugin) else {
             let reason = format!("plugin {} is no longer configured", reaction.plugin);
             return Ok(Err(ended(OutcomeKind::Failed, reason)));
         };
+        // What it was when the event was routed, or what it was switched to: the more careful one.
+        let mode = reaction.mode.min(self.modes.of(plugin));
         let snapshot = self.reached(self.repository.snapshot_at_head().await)?;
         // Compare and swap on this head: a file that comes later is in the next one.
         if snapshot.pause().is_some() {
@@ -161,33 +216,38 @@ impl Pipeline {
         );
         Ok(match validated {
             Err(refusals) => Err(ended(OutcomeKind::Refused, refusals.to_string())),
-            Ok(Validated::Unchanged) => Err(ended(OutcomeKind::Unchanged, UNCHANGED.to_owned())),
-            Ok(Validated::Change(change))
-                if reaction.mode == Mode::Observe || self.modes.of(plugin) == Mode::Observe =>
-            {
-                Err(Settlement {
-                    outcome: OutcomeKind::Observed,
-                    reason: format!("would commit: {}", proposal.changes().reason),
-                    diff: Some(change.diff().to_owned()),
-                    commit: None,
-                })
+            Ok(Validated::Unchanged) if mode == Mode::Observe => {
+                Err(ended(OutcomeKind::Unchanged, UNCHANGED.to_owned()))
             }
+            Ok(Validated::Unchanged) => Err(self.unchanged(proposal, plugin, &snapshot).await?),
+            Ok(Validated::Change(change)) if mode == Mode::Observe => Err(Settlement {
+                outcome: OutcomeKind::Observed,
+                reason: format!("would commit: {}", proposal.changes().reason),
+                diff: Some(change.diff().to_owned()),
+                commit: None,
+                pull_request: None,
+            }),
             Ok(Validated::Change(change)) => {
                 let since_us = clock::now_us() - i64::from(self.guardrails.window_s) * 1_000_000;
                 let commits = self.journal.commits_since(&reaction.plugin, since_us).await?;
                 match self.guardrails.check_window(&reaction.plugin, commits) {
-                    Ok(()) => Ok(change),
+                    Ok(()) => Ok((change, mode)),
                     Err(refusals) => Err(ended(OutcomeKind::Refused, refusals.to_string())),
                 }
             }
         })
     }
 
-    async fn message(&self, proposal: &Proposal, event: &RecordedEvent) -> Result<Message, RecordError> {
-        let chain = self.journal.head().await?;
+    /// What a commit's message is made of.
+    pub(super) fn parts<'a>(
+        &'a self,
+        proposal: &'a Proposal,
+        event: &'a RecordedEvent,
+        chain: &'a ChainHead,
+    ) -> Parts<'a> {
         let summary = event.summary();
         let reaction = proposal.reaction();
-        Ok(Message::new(&Parts {
+        Parts {
             title: &proposal.changes().title,
             cause: summary.rule.as_deref().unwrap_or_else(|| event.event().event_type()),
             output: summary.output.as_deref(),
@@ -199,18 +259,21 @@ impl Pipeline {
             digest: proposal.plugin_digest(),
             chain_length: chain.position,
             chain_hash: &chain.head,
-        }))
+        }
     }
 
     fn attempt_failed(&self, error: &AttemptError) -> Attempted {
         let (retry, kind) = match error {
             AttemptError::Repository(error) => (error.retry(), error.kind()),
             AttemptError::Commit(failure) => (failure.retry(), failure.kind()),
+            AttemptError::Close(error) => (error.retry(), error.kind()),
             AttemptError::Journal(_) | AttemptError::Paused => (Retry::Now, "journal"),
         };
         self.count_failure("commit", kind);
         let detail = format!("{kind}: {}", chain(error));
+        let is_taken = matches!(error, AttemptError::Commit(failure) if matches!(failure.error(), CommitError::Taken { .. }));
         match retry {
+            Retry::Never if is_taken => Attempted::Settled(ended(OutcomeKind::Refused, detail)),
             Retry::Never => Attempted::Settled(ended(OutcomeKind::Failed, detail)),
             Retry::After(wait) => {
                 let after_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX / 1_000);
@@ -229,19 +292,6 @@ impl Pipeline {
     }
 }
 
-fn committed(proposal: &Proposal, change: &ValidatedChange, sha: CommitSha, message: &Message) -> Settlement {
-    Settlement {
-        outcome: OutcomeKind::Committed,
-        reason: proposal.changes().reason.clone(),
-        diff: Some(change.diff().to_owned()),
-        commit: Some(SettledCommit {
-            sha,
-            base: change.base().clone(),
-            message: message.as_str().to_owned(),
-        }),
-    }
-}
-
 /// An earlier attempt had made the commit and could not tell.
 fn found_again(found: FoundCommit) -> Settlement {
     let FoundCommit { sha, base, message, diff } = found;
@@ -250,5 +300,6 @@ fn found_again(found: FoundCommit) -> Settlement {
         reason: "an earlier attempt had made the commit".to_owned(),
         diff: Some(diff),
         commit: Some(SettledCommit { sha, base, message }),
+        pull_request: None,
     }
 }

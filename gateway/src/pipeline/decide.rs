@@ -195,5 +195,5 @@ impl Pipeline {
 
 /// An end without a change.
 pub(super) fn ended(outcome: OutcomeKind, reason: String) -> Settlement {
-    Settlement { outcome, reason, diff: None, commit: None }
+    Settlement::without_change(outcome, reason)
 }

@@ -82,9 +82,11 @@ impl Pipeline {
                         UNCHANGED.clone_into(&mut preview.reason);
                     }
                     Ok(Validated::Change(change)) => {
-                        let enforced = self.modes.of(plugin) == Mode::Enforce;
-                        preview.outcome =
-                            if enforced { OutcomeKind::Committed } else { OutcomeKind::Observed };
+                        preview.outcome = match self.modes.of(plugin) {
+                            Mode::Observe => OutcomeKind::Observed,
+                            Mode::Propose => OutcomeKind::Proposed,
+                            Mode::Enforce => OutcomeKind::Committed,
+                        };
                         preview.reason.clone_from(&changes.reason);
                         preview.diff = Some(change.diff().to_owned());
                     }

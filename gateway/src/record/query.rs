@@ -6,6 +6,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite};
 
 use super::event::stored_headers;
+use super::pull_request::{self, SettledPullRequest};
 use super::{Journal, RecordError};
 
 /// Which events to list; an empty filter lists all. Newest first.
@@ -108,7 +109,7 @@ pub struct ReactionView {
     pub plugin: String,
     /// The replay that made it, 0 for none.
     pub replay_id: i64,
-    /// `observe` or `enforce`.
+    /// `observe`, `propose` or `enforce`.
     pub mode: String,
     /// `pending`, `proposed` or `settled`.
     pub state: String,
@@ -134,6 +135,8 @@ pub struct ReactionView {
     pub settled_us: Option<i64>,
     /// The commit.
     pub commit: Option<CommitView>,
+    /// The pull request.
+    pub pull_request: Option<SettledPullRequest>,
     /// Every try.
     pub attempts: Vec<AttemptView>,
 }
@@ -308,8 +311,9 @@ impl Journal {
         number: i64,
     ) -> Result<Vec<(i64, ReactionView)>, RecordError> {
         let rows = QueryBuilder::<Sqlite>::new(
-            "SELECT r.*, c.sha, c.base, c.message, c.committed_us FROM reactions r \
-             LEFT JOIN commits c ON c.reaction_id = r.id WHERE ",
+            "SELECT r.*, c.sha, c.base, c.message, c.committed_us, p.number, p.url, p.branch FROM reactions r \
+             LEFT JOIN commits c ON c.reaction_id = r.id \
+             LEFT JOIN pull_requests p ON p.reaction_id = r.id WHERE ",
         )
         .push(condition)
         .push_bind(number)
@@ -372,6 +376,7 @@ fn reaction_view(row: &SqliteRow, attempts: Vec<AttemptView>) -> Result<Reaction
         created_us: row.try_get("created_us")?,
         settled_us: row.try_get("settled_us")?,
         commit,
+        pull_request: pull_request::stored(row)?,
         attempts,
     })
 }

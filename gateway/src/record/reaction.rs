@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
+use super::attempt::{Stage, end_attempt};
 use super::chain::{ChainHead, append, digest};
+use super::pull_request::{self, SettledPullRequest};
 use super::writer::Write;
 use super::{Journal, RecordError};
 use crate::clock;
@@ -21,32 +23,6 @@ pub struct Route {
     pub plugin: String,
     /// Its mode when the event was routed.
     pub mode: Mode,
-}
-
-/// The part of the path that an attempt is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    /// The plugin decides.
-    Dispatch,
-    /// The proposal is validated and committed.
-    Commit,
-}
-
-impl Stage {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Dispatch => "dispatch",
-            Self::Commit => "commit",
-        }
-    }
-
-    /// The state of the reactions that wait for this stage.
-    fn waiting(self) -> &'static str {
-        match self {
-            Self::Dispatch => "pending",
-            Self::Commit => "proposed",
-        }
-    }
 }
 
 /// A reaction that waits for its next attempt.
@@ -88,8 +64,18 @@ pub struct Settlement {
     pub reason: String,
     /// What was or would have been changed, as a unified diff.
     pub diff: Option<String>,
-    /// The commit, for `Committed`.
+    /// The commit, for `Committed` and `Proposed`.
     pub commit: Option<SettledCommit>,
+    /// The pull request, for `Proposed`, and the one that was closed because the state is `Unchanged`.
+    pub pull_request: Option<SettledPullRequest>,
+}
+
+impl Settlement {
+    /// An end without a change.
+    #[must_use]
+    pub fn without_change(outcome: OutcomeKind, reason: String) -> Self {
+        Self { outcome, reason, diff: None, commit: None, pull_request: None }
+    }
 }
 
 /// A commit that the repository has.
@@ -165,81 +151,6 @@ pub(super) async fn route(
     Ok(())
 }
 
-pub(super) async fn begin(
-    connection: &mut SqliteConnection,
-    id: i64,
-    stage: Stage,
-) -> Result<i64, RecordError> {
-    let number: i64 =
-        sqlx::query_scalar("UPDATE reactions SET attempts = attempts + 1 WHERE id = ? RETURNING attempts")
-            .bind(id)
-            .fetch_one(&mut *connection)
-            .await?;
-    sqlx::query("INSERT INTO attempts (reaction_id, number, stage, started_us) VALUES (?, ?, ?, ?)")
-        .bind(id)
-        .bind(number)
-        .bind(stage.as_str())
-        .bind(clock::now_us())
-        .execute(connection)
-        .await?;
-    Ok(number)
-}
-
-async fn end_attempt(
-    connection: &mut SqliteConnection,
-    id: i64,
-    result: &str,
-    detail: &str,
-) -> Result<(), RecordError> {
-    sqlx::query(
-        "UPDATE attempts SET ended_us = ?, result = ?, detail = ? WHERE reaction_id = ? AND ended_us IS NULL \
-         AND number = (SELECT attempts FROM reactions WHERE id = ?)",
-    )
-    .bind(clock::now_us())
-    .bind(result)
-    .bind(detail)
-    .bind(id)
-    .bind(id)
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-pub(super) async fn postpone(
-    connection: &mut SqliteConnection,
-    id: i64,
-    due_us: i64,
-    detail: &str,
-) -> Result<(), RecordError> {
-    end_attempt(connection, id, "retry", detail).await?;
-    sqlx::query("UPDATE reactions SET due_us = ? WHERE id = ?")
-        .bind(due_us)
-        .bind(id)
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-/// An attempt that was stopped before it did anything is none.
-pub(super) async fn withdraw(connection: &mut SqliteConnection, id: i64) -> Result<(), RecordError> {
-    let number: Option<i64> = sqlx::query_scalar(
-        "DELETE FROM attempts WHERE reaction_id = ? AND ended_us IS NULL \
-         AND number = (SELECT attempts FROM reactions WHERE id = ?) RETURNING number",
-    )
-    .bind(id)
-    .bind(id)
-    .fetch_optional(&mut *connection)
-    .await?;
-    if let Some(number) = number {
-        sqlx::query("UPDATE reactions SET attempts = ? WHERE id = ?")
-            .bind(number - 1)
-            .bind(id)
-            .execute(connection)
-            .await?;
-    }
-    Ok(())
-}
-
 pub(super) async fn decide(
     connection: &mut SqliteConnection,
     id: i64,
@@ -267,9 +178,7 @@ pub(super) async fn decide(
     let record = decision_digest(connection, id).await?.ok_or_else(|| missing(id))?;
     let head = append(connection, "decision", id, record).await?;
     if let Decision::Ignore { reason } = &decided.decision {
-        let settlement =
-            Settlement { outcome: OutcomeKind::Ignored, reason: reason.clone(), diff: None, commit: None };
-        settle(connection, id, &settlement).await?;
+        settle(connection, id, &Settlement::without_change(OutcomeKind::Ignored, reason.clone())).await?;
     }
     Ok(head)
 }
@@ -307,6 +216,9 @@ pub(super) async fn settle(
         .execute(&mut *connection)
         .await?;
     }
+    if let Some(pull_request) = &settlement.pull_request {
+        pull_request::insert(connection, id, pull_request).await?;
+    }
     let record = outcome_digest(connection, id).await?.ok_or_else(|| missing(id))?;
     append(connection, "outcome", id, record).await?;
     Ok(())
@@ -333,13 +245,22 @@ pub(super) async fn outcome_digest(
 ) -> Result<Option<[u8; 32]>, RecordError> {
     const FIELDS: [&str; 6] = ["outcome", "reason", "diff", "sha", "base", "message"];
     let row = sqlx::query(
-        "SELECT r.id, r.event_seq, r.settled_us, r.outcome, r.reason, r.diff, c.sha, c.base, c.message \
-         FROM reactions r LEFT JOIN commits c ON c.reaction_id = r.id WHERE r.id = ?",
+        "SELECT r.id, r.event_seq, r.settled_us, r.outcome, r.reason, r.diff, c.sha, c.base, c.message, \
+         p.number, p.url, p.branch FROM reactions r LEFT JOIN commits c ON c.reaction_id = r.id \
+         LEFT JOIN pull_requests p ON p.reaction_id = r.id WHERE r.id = ?",
     )
     .bind(id)
     .fetch_optional(connection)
     .await?;
-    row.map(|row| row_digest(&row, &["id", "event_seq", "settled_us"], &FIELDS)).transpose()
+    row.map(|row| {
+        // Outcomes of before there were pull requests keep the digest that they have in the chain.
+        if pull_request::stored(&row)?.is_none() {
+            return row_digest(&row, &["id", "event_seq", "settled_us"], &FIELDS);
+        }
+        let fields = [&FIELDS[..], &["url", "branch"]].concat();
+        row_digest(&row, &["id", "event_seq", "settled_us", "number"], &fields)
+    })
+    .transpose()
 }
 
 fn row_digest(row: &SqliteRow, numbers: &[&str], texts: &[&str]) -> Result<[u8; 32], RecordError> {
@@ -413,30 +334,6 @@ impl Journal {
         Ok(in_turn(found))
     }
 
-    /// Counts an attempt before it begins, and returns its number.
-    ///
-    /// # Errors
-    /// When the journal does not answer.
-    pub async fn begin_attempt(&self, reaction: i64, stage: Stage) -> Result<i64, RecordError> {
-        self.write(|reply| Write::BeginAttempt(reaction, stage, reply)).await
-    }
-
-    /// Takes back the attempt that has begun: nothing was done in it.
-    ///
-    /// # Errors
-    /// When the journal does not answer.
-    pub async fn withdraw_attempt(&self, reaction: i64) -> Result<(), RecordError> {
-        self.write(|reply| Write::Withdraw(reaction, reply)).await
-    }
-
-    /// Ends an attempt that is tried again at `due_us`.
-    ///
-    /// # Errors
-    /// When the journal does not answer.
-    pub async fn postpone(&self, reaction: i64, due_us: i64, detail: String) -> Result<(), RecordError> {
-        self.write(|reply| Write::Postpone { reaction, due_us, detail, reply }).await
-    }
-
     /// Records a decision. One to ignore settles the reaction with it.
     ///
     /// # Errors
@@ -453,12 +350,12 @@ impl Journal {
         self.write(|reply| Write::Settle(reaction, settlement, reply)).await
     }
 
-    /// How many commits a plugin has made since then.
+    /// How many commits a plugin has made since then. One that several events have proposed counts once.
     ///
     /// # Errors
     /// When the journal does not answer.
     pub async fn commits_since(&self, plugin: &str, since_us: i64) -> Result<i64, RecordError> {
-        let count = "SELECT count(*) FROM commits JOIN reactions ON id = reaction_id \
+        let count = "SELECT count(DISTINCT sha) FROM commits JOIN reactions ON id = reaction_id \
                      WHERE committed_us >= ? AND plugin = ?";
         Ok(sqlx::query_scalar(count).bind(since_us).bind(plugin).fetch_one(&self.readers).await?)
     }

@@ -9,10 +9,11 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
+use super::attempt::{self, Stage};
 use super::chain::ChainHead;
 use super::event::{self, Admission};
 use super::pause::{self, PauseSwitch};
-use super::reaction::{self, Decided, Route, Settlement, Stage};
+use super::reaction::{self, Decided, Route, Settlement};
 use super::repeat;
 use super::replay::{self, ReplayPlan};
 use super::switch::{self, Switch};
@@ -115,10 +116,10 @@ async fn apply(connection: &mut SqliteConnection, write: Write) -> Answer {
         Write::Record(received, reply) => answer(reply, event::insert(connection, received).await),
         Write::Route(seq, routes, reply) => answer(reply, reaction::route(connection, seq, &routes).await),
         Write::Repeat(seq, first, reply) => answer(reply, repeat::mark(connection, seq, first).await),
-        Write::BeginAttempt(id, stage, reply) => answer(reply, reaction::begin(connection, id, stage).await),
-        Write::Withdraw(id, reply) => answer(reply, reaction::withdraw(connection, id).await),
+        Write::BeginAttempt(id, stage, reply) => answer(reply, attempt::begin(connection, id, stage).await),
+        Write::Withdraw(id, reply) => answer(reply, attempt::withdraw(connection, id).await),
         Write::Postpone { reaction, due_us, detail, reply } => {
-            answer(reply, reaction::postpone(connection, reaction, due_us, &detail).await)
+            answer(reply, attempt::postpone(connection, reaction, due_us, &detail).await)
         }
         Write::Decide(id, decided, reply) => answer(reply, reaction::decide(connection, id, &decided).await),
         Write::Settle(id, settlement, reply) => {

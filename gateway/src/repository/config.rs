@@ -148,6 +148,12 @@ pub(super) enum Access {
 }
 
 impl Config {
+    /// Whether GitHub's API is used, which plain Git has no match for in pull requests.
+    #[must_use]
+    pub fn is_on_github(&self) -> bool {
+        self.github.is_some() || Url::parse(&self.url).is_ok_and(|url| is_githubs(&url))
+    }
+
     /// Checks what the types cannot say.
     pub(super) fn check(self) -> Result<Remote, RepositoryError> {
         let url = check_url(&self.url)?;
@@ -162,8 +168,7 @@ impl Config {
         }
         let github = match self.github {
             Some(github) => Some(github.check()?),
-            // With an SSH key GitHub is a Git server like any other: its API takes tokens only.
-            None if url.host_str() == Some("github.com") && url.scheme() != "ssh" => Some(github_of(&url)?),
+            None if is_githubs(&url) => Some(github_of(&url)?),
             None => None,
         };
         if github.is_some() && !matches!(access, Access::Token { .. }) {
@@ -245,6 +250,11 @@ fn check_url(text: &str) -> Result<Url, RepositoryError> {
         "http" | "https" | "ssh" if url.has_host() => Ok(url),
         scheme => Err(wrong(format!("url has scheme {scheme:?}: file, http, https and ssh are known"))),
     }
+}
+
+/// With an SSH key GitHub is a Git server like any other: its API takes tokens only.
+fn is_githubs(url: &Url) -> bool {
+    url.host_str() == Some("github.com") && url.scheme() != "ssh"
 }
 
 fn github_of(url: &Url) -> Result<GitHubConfig, RepositoryError> {

@@ -5,6 +5,9 @@
 //! and misses the address of GitHub Enterprise. Nothing is sent twice: octocrab is built without its
 //! retry layer, and after a lost answer the caller looks for the trailer. Reading is Git's work.
 
+mod branch;
+mod pull_request;
+
 use std::error::Error as _;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -45,6 +48,7 @@ pub(super) struct GitHub {
     branch: String,
     token_file: PathBuf,
     call: Duration,
+    node_id: branch::NodeId,
 }
 
 /// An answer, read to its end.
@@ -93,6 +97,7 @@ impl GitHub {
             branch: remote.branch.clone(),
             token_file: file.clone(),
             call,
+            node_id: branch::NodeId::new(),
         })
     }
 
@@ -102,30 +107,77 @@ impl GitHub {
         files: &[FileChange],
         message: &str,
     ) -> Result<CommitSha, CommitError> {
+        self.commit_on(&self.branch, base, files, message).await
+    }
+
+    /// The same on any branch.
+    async fn commit_on(
+        &self,
+        branch: &str,
+        base: &CommitSha,
+        files: &[FileChange],
+        message: &str,
+    ) -> Result<CommitSha, CommitError> {
         let (headline, body) = message.split_once('\n').unwrap_or((message, ""));
         let request = json!({
             "query": MUTATION,
             "variables": { "input": {
-                "branch": { "repositoryNameWithOwner": self.repository, "branchName": self.branch },
+                "branch": { "repositoryNameWithOwner": self.repository, "branchName": branch },
                 "expectedHeadOid": base.as_str(),
                 "message": { "headline": headline, "body": body.trim_matches('\n') },
                 "fileChanges": file_changes(files),
             } },
         });
-        match self.call(Method::POST, &self.graphql_url, Some(&request)).await {
-            Ok(answer) => self.committed(&answer),
+        let made = self.mutate(&request, branch).await?;
+        let oid = made["createCommitOnBranch"]["commit"]["oid"].as_str();
+        oid.and_then(|oid| CommitSha::parse(oid).ok()).ok_or_else(|| CommitError::Unknown {
+            reason: "GitHub names neither a commit nor an error".to_owned(),
+        })
+    }
+
+    /// The data that a mutation answers with; `branch` is what it writes.
+    async fn mutate(&self, request: &Value, branch: &str) -> Result<Value, CommitError> {
+        let answer = self.write(Method::POST, &self.graphql_url, request).await?;
+        if let Some(error) = self.refusal(&answer) {
+            return Err(error.into());
+        }
+        let Ok(mut body) = serde_json::from_slice::<Value>(&answer.body) else {
+            return Err(CommitError::Unknown { reason: "GitHub's answer is not JSON".to_owned() });
+        };
+        match body["errors"].as_array().and_then(|errors| errors.first()) {
+            Some(error) => Err(self.graphql_error(error, &answer.headers, branch)),
+            None => Ok(body["data"].take()),
+        }
+    }
+
+    /// Asks for something to be done, once. A server's error does not tell whether it was.
+    async fn write(&self, method: Method, url: &str, body: &Value) -> Result<Answer, CommitError> {
+        match self.call(method, url, Some(body)).await {
+            Ok(answer) if answer.status.is_server_error() => {
+                Err(CommitError::Unknown { reason: format!("GitHub answered {}", answer.status) })
+            }
+            Ok(answer) => Ok(answer),
             Err(Lost::Unsent(error)) => Err(error.into()),
             Err(Lost::Sent(reason)) => Err(CommitError::Unknown { reason }),
         }
     }
 
-    /// Whether the token may read and push.
-    pub(super) async fn check(&self) -> Result<(), RepositoryError> {
-        let url = format!("{}/repos/{}", self.rest_url, self.repository);
-        let answer = self.call(Method::GET, &url, None).await.map_err(|lost| match lost {
+    /// Asks for something to be told.
+    async fn read(&self, url: &str) -> Result<Answer, RepositoryError> {
+        self.call(Method::GET, url, None).await.map_err(|lost| match lost {
             Lost::Unsent(error) => error,
             Lost::Sent(reason) => RepositoryError::Unreachable { remote: self.rest_url.clone(), reason },
-        })?;
+        })
+    }
+
+    /// The address of something of the repository; empty for the repository.
+    fn address(&self, path: &str) -> String {
+        format!("{}/repos/{}{path}", self.rest_url, self.repository)
+    }
+
+    /// Whether the token may read and push.
+    pub(super) async fn check(&self) -> Result<(), RepositoryError> {
+        let answer = self.read(&self.address("")).await?;
         if let Some(error) = self.refusal(&answer) {
             return Err(error);
         }
@@ -183,35 +235,12 @@ impl GitHub {
         Lost::Sent(reason)
     }
 
-    fn committed(&self, answer: &Answer) -> Result<CommitSha, CommitError> {
-        if answer.status.is_server_error() {
-            let reason = format!("GitHub answered {}", answer.status);
-            return Err(CommitError::Unknown { reason });
-        }
-        if let Some(error) = self.refusal(answer) {
-            return Err(error.into());
-        }
-        let Ok(body) = serde_json::from_slice::<Value>(&answer.body) else {
-            return Err(CommitError::Unknown { reason: "GitHub's answer is not JSON".to_owned() });
-        };
-        let oid = body["data"]["createCommitOnBranch"]["commit"]["oid"].as_str();
-        if let Some(sha) = oid.and_then(|oid| CommitSha::parse(oid).ok()) {
-            return Ok(sha);
-        }
-        match body["errors"].as_array().and_then(|errors| errors.first()) {
-            Some(error) => Err(self.graphql_error(error, &answer.headers)),
-            None => {
-                Err(CommitError::Unknown { reason: "GitHub names neither a commit nor an error".to_owned() })
-            }
-        }
-    }
-
     /// The errors that come with status 200. Only those of a known kind say that nothing was written.
-    fn graphql_error(&self, error: &Value, headers: &HeaderMap) -> CommitError {
+    fn graphql_error(&self, error: &Value, headers: &HeaderMap, branch: &str) -> CommitError {
         let kind = error["type"].as_str().unwrap_or_default();
         let reason = shorten(error["message"].as_str().unwrap_or_default());
         let lower = reason.to_ascii_lowercase();
-        let (remote, branch) = (self.repository.clone(), self.branch.clone());
+        let (remote, branch) = (self.repository.clone(), branch.to_owned());
         let raced = lower.contains("expected branch to point to") || lower.contains(" but expected ");
         match kind {
             "STALE_DATA" => CommitError::HeadMoved { branch },
@@ -237,7 +266,7 @@ impl GitHub {
         let header = |name| answer.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         let reason = match body["message"].as_str() {
-            Some(message) => shorten(message),
+            Some(message) => shorten(&with_details(message, &body)),
             None => format!("status {}", answer.status),
         };
         let limited = header(RETRY_AFTER).is_some()
@@ -293,6 +322,13 @@ fn retry_after(headers: &HeaderMap) -> Duration {
         .and_then(|seconds| u64::try_from(seconds).ok())
         .map_or(RATE_LIMIT_WAIT, Duration::from_secs)
         .clamp(Duration::from_secs(1), RETRY_AFTER_MAX)
+}
+
+/// What a failed validation is about stands in a list beside the message.
+fn with_details(message: &str, body: &Value) -> String {
+    let details = body["errors"].as_array().into_iter().flatten();
+    let details: Vec<&str> = details.filter_map(|detail| detail["message"].as_str()).collect();
+    if details.is_empty() { message.to_owned() } else { format!("{message}: {}", details.join("; ")) }
 }
 
 fn shorten(text: &str) -> String {

@@ -38,7 +38,7 @@ struct Report {
 }
 
 /// The tree of `base` with these files, checked against limits and against changing nothing.
-pub(super) fn check(clone: &GitClone, base: &CommitSha, files: &[FileChange]) -> Result<(), CommitError> {
+pub(super) fn check(clone: &GitClone, base: &CommitSha, files: &[FileChange]) -> Result<Oid, CommitError> {
     let max = clone.remote.limits.commit_bytes_max;
     let bytes = files.iter().filter_map(|file| file.content.as_ref()).map(String::len).sum::<usize>();
     if bytes > max {
@@ -46,10 +46,8 @@ pub(super) fn check(clone: &GitClone, base: &CommitSha, files: &[FileChange]) ->
     }
     let repository = clone.open()?;
     let found = repository.find_commit(oid_of(base)).map_err(of_clone)?;
-    if tree_with(&repository, &found, files)? == found.tree_id() {
-        return Err(CommitError::Unchanged);
-    }
-    Ok(())
+    let tree = tree_with(&repository, &found, files)?;
+    if tree == found.tree_id() { Err(CommitError::Unchanged) } else { Ok(tree) }
 }
 
 /// Commits and pushes.

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use git2::{ErrorClass, ErrorCode};
 
+use crate::model::manifest::CommitSha;
+
 /// How long to wait for something that may mend itself, or that a person must mend elsewhere.
 const BACKOFF: Duration = Duration::from_secs(5);
 const BACKOFF_PERSON: Duration = Duration::from_secs(60);
@@ -184,8 +186,20 @@ pub enum CommitError {
         /// The hook's or the server's words.
         reason: String,
     },
-    /// The answer was lost: the commit may have been made.
-    #[error("it is not known whether the commit was made: {reason}")]
+    /// A branch of ours is not as we left it.
+    #[error(
+        "branch {branch} is at {}, which is no commit of ours: people work there, so merge its pull request, or \
+         delete the branch",
+        head.short()
+    )]
+    Taken {
+        /// The branch.
+        branch: String,
+        /// The commit that it is at.
+        head: CommitSha,
+    },
+    /// The answer was lost: what was asked for may have been done.
+    #[error("it is not known whether the repository was changed: {reason}")]
     Unknown {
         /// How the answer was lost.
         reason: String,
@@ -298,6 +312,7 @@ impl CommitError {
             Self::TooLarge { .. } => "too-large",
             Self::BadPath { .. } => "bad-path",
             Self::Protected { .. } => "protected",
+            Self::Taken { .. } => "branch-taken",
             Self::Unknown { .. } => "answer-lost",
             Self::Repository(error) => error.kind(),
         }
@@ -309,9 +324,11 @@ impl CommitError {
         match self {
             Self::HeadMoved { .. } => Retry::Now,
             Self::Unknown { .. } => Retry::LookFirst,
-            Self::Unchanged | Self::TooLarge { .. } | Self::BadPath { .. } | Self::Protected { .. } => {
-                Retry::Never
-            }
+            Self::Unchanged
+            | Self::TooLarge { .. }
+            | Self::BadPath { .. }
+            | Self::Protected { .. }
+            | Self::Taken { .. } => Retry::Never,
             Self::Repository(error) => error.retry(),
         }
     }

@@ -3,6 +3,9 @@
 
 use riposte::crash_point::CrashPoint;
 
+use tokio::task::block_in_place;
+
+use crate::harness::github::GitHub;
 use crate::harness::{Fleet, Process, cloudevent, execute, shell_in};
 
 const POD: &str = "alpine-deployment-77789455d6-m7flp";
@@ -45,6 +48,34 @@ fn killed_at(point: CrashPoint) {
     assert_eq!(second.terminate(), Some(0), "{point:?}");
 }
 
+/// Killed on the way to a pull request; there is one in the end, with one commit on one branch.
+async fn killed_proposing_at(point: CrashPoint) {
+    let fleet = Fleet::tutorial();
+    let github = GitHub::start(&fleet.bare.path()).await;
+    let config = fleet.config_on_github("a", &github, "propose");
+    let reaction = block_in_place(|| {
+        let mut first = Process::start(&config, Some(&point.name()));
+        assert_eq!(first.connect().send(&cloudevent("one", &shell_in("default", POD))).status, 202);
+        first.wait_for_line(|line| line.contains("crash point reached"));
+        first.kill();
+        let mut second = Process::start(&config, None);
+        let reaction = second.settled(1)["reactions"][0].clone();
+        let audit = second.connect().get("/v1/audit").json();
+        assert_eq!(audit["intact"], true, "{point:?}: {audit}");
+        reaction
+    });
+    assert_eq!(reaction["outcome"], "proposed", "{point:?}: {reaction:#}");
+    let pulls = github.pulls();
+    assert_eq!(pulls.len(), 1, "{point:?}: {pulls:#?}");
+    assert!(pulls[0].is_open && reaction["pullRequest"]["number"] == 1, "{point:?}: {reaction:#}");
+    assert_eq!(reaction["commit"]["sha"], pulls[0].sha.as_str(), "{point:?}");
+    let range = format!("main..{}", pulls[0].branch);
+    assert_eq!(fleet.bare.git(&["rev-list", "--count", &range]), "1\n", "{point:?}");
+    let branches = fleet.bare.git(&["branch", "--format=%(refname:short)"]);
+    assert_eq!(branches, format!("main\n{}\n", pulls[0].branch), "{point:?}: nothing is left behind");
+    assert_eq!(fleet.log().len(), 1, "{point:?}");
+}
+
 /// Killed at a point in what is then made its last attempt; how the reaction ends after the start.
 fn killed_in_the_last_attempt(point: CrashPoint) -> (Fleet, serde_json::Value) {
     let fleet = Fleet::tutorial();
@@ -76,12 +107,21 @@ fn a_commit_of_the_last_attempt_is_not_called_exhausted() {
 }
 
 macro_rules! at_each_point {
-    ($($name:ident: $point:ident,)*) => {
+    ($($name:ident: $point:ident,)*; $($proposing:ident: $at:ident,)*) => {
         $(#[test] fn $name() { killed_at(CrashPoint::$point); })*
+
+        $(
+            #[tokio::test(flavor = "multi_thread")]
+            async fn $proposing() {
+                killed_proposing_at(CrashPoint::$at).await;
+            }
+        )*
 
         #[test]
         fn every_point_has_its_test() {
-            assert_eq!(CrashPoint::ALL.to_vec(), vec![$(CrashPoint::$point),*]);
+            let tested = [$(CrashPoint::$point,)* $(CrashPoint::$at,)*];
+            let untested = CrashPoint::ALL.into_iter().find(|point| !tested.contains(point));
+            assert_eq!(untested, None);
         }
     };
 }
@@ -98,4 +138,11 @@ at_each_point! {
     validated: Validated,
     committed: Committed,
     outcome_recorded: OutcomeRecorded,
+    ;
+    proposing_committing: Committing,
+    proposing_validated: Validated,
+    proposing_staged: Staged,
+    proposing_branch_moved: BranchMoved,
+    proposing_committed: Committed,
+    proposing_outcome_recorded: OutcomeRecorded,
 }

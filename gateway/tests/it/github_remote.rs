@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use riposte::repository::{CommitError, Repository, RepositoryError, Retry};
+use riposte::model::manifest::ObjectRef;
+use riposte::repository::{
+    Closing, CommitError, ProposalBranch, PullRequestDraft, Repository, RepositoryError, Retry,
+};
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 
@@ -288,6 +291,137 @@ async fn a_check_names_what_stands_in_the_way() {
     }
 }
 
+fn drafted() -> PullRequestDraft {
+    let target = ObjectRef {
+        api_version: "apps/v1".to_owned(),
+        kind: "Deployment".to_owned(),
+        namespace: Some("default".to_owned()),
+        name: "web".to_owned(),
+    };
+    PullRequestDraft {
+        branch: ProposalBranch::new("p", &[&target]),
+        title: "Scale".to_owned(),
+        body: "<!-- r1 -->".to_owned(),
+        marker: "<!-- r1 -->".to_owned(),
+        labels: vec!["riposte".to_owned()],
+    }
+}
+
+/// Each step that can be refused, and what an answer of GitHub becomes there.
+#[tokio::test]
+async fn each_refusal_of_a_step_becomes_its_error() {
+    const STEPS: [&str; 6] = [
+        "GET /repos/acme/desired/git/ref/",
+        "POST /repos/acme/desired/git/refs",
+        "createCommitOnBranch",
+        "updateRefs",
+        "GET /repos/acme/desired/pulls",
+        "POST /repos/acme/desired/pulls",
+    ];
+    let bare = Bare::new(&[("a.yaml", "a: 1\n")]);
+    let github = GitHub::start(&bare.path()).await;
+    let data = tempdir().unwrap();
+    let open_at = |api_url: String| {
+        let input = json!({
+            "url": bare.file_url(),
+            "auth": { "tokenFile": bare.secret("token", TOKEN) },
+            "github": { "apiUrl": api_url, "repository": REPOSITORY },
+            "limits": { "fetchMs": 2000 },
+        });
+        Repository::new(&config(input), data.path()).unwrap()
+    };
+    let repository = open_at(github.api_url());
+    repository.head().await.unwrap();
+    let (files, draft) = (change("a.yaml", "a: 2\n"), drafted());
+    let propose =
+        || repository.propose(&bare.first, &files, "Scale\n\nRiposte-Reaction: j/1\n", &draft, None);
+    let refused = |status, message: &str| Fault::Answer {
+        status,
+        headers: Vec::new(),
+        body: json!({ "message": message, "status": status.to_string() }).to_string(),
+    };
+    for step in STEPS {
+        let writes = !step.starts_with("GET");
+        let statuses = [
+            (401, "Bad credentials", "unauthorized"),
+            (403, "Resource not accessible by personal access token", "forbidden"),
+            (403, "You have exceeded a secondary rate limit", "rate-limited"),
+            (404, "Not Found", "not-found"),
+            (422, "Something is wrong", if step == "updateRefs" { "answer-lost" } else { "unexpected" }),
+            (429, "Slow down", "rate-limited"),
+            (503, "Unicorn", if writes { "answer-lost" } else { "unreachable" }),
+        ];
+        for (status, message, kind) in statuses {
+            // Without the branch there is nothing at this address: that is no error.
+            if status == 404 && step.ends_with("git/ref/") {
+                continue;
+            }
+            github.next_at(step, refused(status, message));
+            let error = propose().await.expect_err(step);
+            assert_eq!(error.kind(), kind, "{step} {status} {message}: {error}");
+            bare.git(&["for-each-ref", "--format=%(refname)", "refs/heads/riposte"]).lines().for_each(
+                |name| {
+                    bare.git(&["update-ref", "-d", name]);
+                },
+            );
+        }
+    }
+    github.next_at(STEPS[1], refused(422, "Repository rule violations found"));
+    assert!(matches!(propose().await, Err(CommitError::Protected { .. })));
+    github.next_at("/labels", refused(403, "Resource not accessible by integration"));
+    let proposed = propose().await.unwrap();
+    assert_eq!(proposed.pull_request.number, 1, "labels are no condition");
+    assert_eq!(github.pulls()[0].labels.len(), 0);
+    // GitHub Enterprise has its API elsewhere.
+    let enterprise = GitHub::start_enterprise(&bare.path()).await;
+    let there = open_at(enterprise.api_url());
+    let proposed = there
+        .propose(&bare.first, &change("a.yaml", "a: 3\n"), "Scale\n\nA: b\n", &draft, None)
+        .await
+        .unwrap();
+    assert_eq!(enterprise.pulls()[0].sha, proposed.commit.sha.as_str());
+}
+
+/// Opened, brought up to date over a branch that an earlier attempt left, found, closed.
+async fn every_request_of_a_pull_request(bare: &Bare, github: &GitHub, repository: &Repository) {
+    let before = github.recorded().len();
+    let draft = drafted();
+    let mut base = repository.head().await.unwrap();
+    let first = repository.propose(&base, &change("a.yaml", "a: 3\n"), MESSAGE, &draft, None).await.unwrap();
+    bare.commit_elsewhere("c.yaml", "c: 1\n");
+    base = repository.head().await.unwrap();
+    let staging = format!("refs/heads/{}.next", draft.branch.as_str());
+    bare.git(&["update-ref", &staging, first.commit.sha.as_str()]);
+    let next = PullRequestDraft { title: "Scale web again".to_owned(), ..draft.clone() };
+    let second = repository.propose(&base, &change("a.yaml", "a: 3\n"), MESSAGE, &next, None).await.unwrap();
+    assert_eq!(first.pull_request, second.pull_request);
+    let found = repository.find_pull_request(&draft.branch, &draft.marker).await.unwrap().unwrap();
+    assert_eq!((found.is_open, found.commit.unwrap().sha), (true, second.commit.sha));
+    let closing = repository.close_pull_request(&draft.branch, "It is moot.", None).await.unwrap();
+    assert_eq!(closing, Closing::Closed);
+    let sent: std::collections::BTreeSet<String> = github.recorded()[before..]
+        .iter()
+        .map(|request| {
+            let path: Vec<&str> = request.path.split('/').skip(4).take(3).collect();
+            format!("{} {}", request.method, path.join("/").trim_end_matches(|c: char| c.is_ascii_hexdigit()))
+        })
+        .collect();
+    let expected = [
+        "GET ",
+        "GET git/commits/",
+        "GET git/ref/heads",
+        "GET pulls",
+        "PATCH git/refs/heads",
+        "PATCH pulls/",
+        "POST ",
+        "POST git/refs",
+        "POST issues/1/comments",
+        "POST issues/1/labels",
+        "POST pulls",
+    ];
+    assert_eq!(sent.iter().map(String::as_str).collect::<Vec<_>>(), expected);
+}
+
 /// CI holds these against the contracts that GitHub publishes.
 #[tokio::test]
 async fn our_requests_are_written_down_for_the_contract_check() {
@@ -309,6 +443,8 @@ async fn our_requests_are_written_down_for_the_contract_check() {
     assert_eq!(input(1)["expectedHeadOid"], bare.first.as_str());
     assert_eq!(input(2)["fileChanges"], json!({ "deletions": [{ "path": "b.yaml" }] }));
     assert_eq!(bare.git(&["ls-tree", "-r", "--name-only", "main"]), "a.yaml\n");
+    every_request_of_a_pull_request(&bare, &github, &repository).await;
+    let recorded = github.recorded();
     let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("github-requests.json");
     std::fs::write(path, serde_json::to_string_pretty(&recorded).unwrap()).unwrap();
 }

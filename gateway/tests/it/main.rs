@@ -27,6 +27,7 @@ mod rules_import;
 mod pipeline;
 mod repeats;
 mod pause;
+mod propose;
 mod reload;
 mod concurrency;
 mod crash;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
 use crate::harness::fleet::deployment;
-use crate::harness::github::{Fault, GitHub, REPOSITORY, TOKEN};
+use crate::harness::github::{Fault, GitHub};
 use crate::harness::http::Server;
 use crate::harness::{Fleet, Process, cloudevent, shell_in};
 
@@ -21,17 +21,6 @@ fn with(fleet: &Fleet, place: &str, more: &str) -> PathBuf {
     let text = std::fs::read_to_string(fleet.config("a")).unwrap();
     assert!(text.contains(place));
     fleet.beside("changed.yaml", &text.replacen(place, &format!("{place}{more}"), 1))
-}
-
-fn on_github(fleet: &Fleet, github: &GitHub) -> PathBuf {
-    let token = fleet.bare.secret("github-token", TOKEN);
-    let more = format!(
-        "  auth: {{ tokenFile: {} }}\n  github: {{ apiUrl: \"{}\", repository: {REPOSITORY} }}\n  \
-         limits: {{ fetchMs: 2000 }}\n",
-        token.display(),
-        github.api_url()
-    );
-    with(fleet, "repository:\n", &more)
 }
 
 /// Sends one alert of the pod, and waits for the end of its reaction.
@@ -69,7 +58,7 @@ async fn a_commit_on_github_is_made_once_whatever_becomes_of_the_answer() {
     for (name, fault) in table {
         let fleet = Fleet::tutorial();
         let github = GitHub::start(&fleet.bare.path()).await;
-        let config = on_github(&fleet, &github);
+        let config = fleet.config_on_github("a", &github, "enforce");
         if let Some(fault) = fault {
             github.next(fault);
         }
@@ -96,7 +85,7 @@ async fn what_github_will_never_take_fails_with_its_words() {
         "errors": [{ "type": "BRANCH_PROTECTION_RULE_VIOLATION", "message": "Changes must be made through a pull request." }],
     });
     github.next(Fault::Answer { status: 200, headers: Vec::new(), body: protected.to_string() });
-    let config = on_github(&fleet, &github);
+    let config = fleet.config_on_github("a", &github, "enforce");
     let reaction = block_in_place(|| react(&mut Process::start(&config, None), "1", POD));
     assert_eq!(reaction["outcome"], "failed");
     let reason = reaction["reason"].as_str().unwrap();

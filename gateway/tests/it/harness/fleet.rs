@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::git::Bare;
+use super::github::{GitHub, REPOSITORY, TOKEN};
 
 /// The repository of the tutorial, or another one; removed when it is dropped.
 pub(crate) struct Fleet {
@@ -48,6 +49,20 @@ impl Fleet {
     pub(crate) fn config_without_repeats(&self, name: &str) -> PathBuf {
         let text = std::fs::read_to_string(self.config(name)).expect("the configuration");
         self.beside(&format!("{name}.yaml"), &format!("{text}repeats: {{ windowS: 0 }}\n"))
+    }
+
+    /// The same with the repository on GitHub; every report is dispatched.
+    pub(crate) fn config_on_github(&self, name: &str, github: &GitHub, mode: &str) -> PathBuf {
+        let text = std::fs::read_to_string(self.config_with(name, "", mode)).expect("a configuration");
+        let token = self.bare.secret("github-token", TOKEN);
+        let on_github = format!(
+            "repository:\n  auth: {{ tokenFile: {} }}\n  \
+             github: {{ apiUrl: \"{}\", repository: {REPOSITORY} }}\n  limits: {{ fetchMs: 2000 }}\n",
+            token.display(),
+            github.api_url()
+        );
+        let text = text.replacen("repository:\n", &on_github, 1) + "repeats: { windowS: 0 }\n";
+        self.beside(&format!("{name}.yaml"), &text)
     }
 
     /// A file outside of the repository.

@@ -1,9 +1,10 @@
 //! GitHub, where we use it: `createCommitOnBranch` made for real on a bare repository, the repository
-//! itself over REST, and the ways in which both fail.
+//! itself and its pull requests over REST, and the ways in which all of it fails.
 //!
 //! Every request is recorded, so that it can be held against GitHub's published contracts.
 
-use std::collections::VecDeque;
+mod pulls;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -13,6 +14,9 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use serde_json::{Value, json};
+
+pub(crate) use pulls::Pull;
+use pulls::{NODE_ID, Pulls};
 
 use super::http::{Cut, Server};
 
@@ -30,12 +34,12 @@ pub(crate) enum Fault {
     CutAfter,
     /// The request is carried out, then this is the answer.
     AnswerAfter { status: u16, body: String },
-    /// Somebody does this first; then the request is carried out.
-    Meanwhile(Arc<dyn Fn() + Send + Sync>),
     /// No answer ever; nothing is done.
     Silence,
     /// The request is carried out, and there is no answer ever.
     SilenceAfter,
+    /// Somebody does this first; then the request is carried out.
+    Meanwhile(Arc<dyn Fn() + Send + Sync>),
 }
 
 /// A request as it came.
@@ -43,6 +47,7 @@ pub(crate) enum Fault {
 pub(crate) struct Recorded {
     pub(crate) method: String,
     pub(crate) path: String,
+    pub(crate) query: String,
     pub(crate) body: Value,
 }
 
@@ -57,7 +62,9 @@ struct State {
     /// Before the paths of the API; `/api/v3` and `/api` for GitHub Enterprise.
     rest: &'static str,
     graphql: &'static str,
-    faults: Mutex<VecDeque<Fault>>,
+    pulls: Pulls,
+    /// Each with a piece of the request that it is for: method, path and body in one line.
+    faults: Mutex<Vec<(&'static str, Fault)>>,
     recorded: Mutex<Vec<Recorded>>,
 }
 
@@ -74,6 +81,7 @@ impl GitHub {
     async fn start_at(repository: &Path, rest: &'static str, graphql: &'static str) -> Self {
         let state = Arc::new(State {
             repository: repository.to_owned(),
+            pulls: Pulls::new(repository.to_owned()),
             rest,
             graphql,
             faults: Mutex::default(),
@@ -93,7 +101,33 @@ impl GitHub {
     }
 
     pub(crate) fn next(&self, fault: Fault) {
-        self.state.faults.lock().unwrap().push_back(fault);
+        self.next_at("", fault);
+    }
+
+    /// What the next request meets that has this in its method, path and body.
+    pub(crate) fn next_at(&self, piece: &'static str, fault: Fault) {
+        self.state.faults.lock().unwrap().push((piece, fault));
+    }
+
+    /// Whether every fault has been met.
+    pub(crate) fn met_all(&self) -> bool {
+        self.state.faults.lock().unwrap().is_empty()
+    }
+
+    /// The pull requests, oldest first, after GitHub has looked at the branches.
+    pub(crate) fn pulls(&self) -> Vec<Pull> {
+        self.state.pulls.look_at_branches();
+        self.state.pulls.all.lock().unwrap().clone()
+    }
+
+    /// Changes a pull request as people do on its page.
+    pub(crate) fn change_pull(&self, number: usize, change: impl FnOnce(&mut Pull)) {
+        change(&mut self.state.pulls.all.lock().unwrap()[number - 1]);
+    }
+
+    /// A pull request of somebody else's fork.
+    pub(crate) fn add_pull(&self, pull: Pull) {
+        self.state.pulls.all.lock().unwrap().push(pull);
     }
 
     pub(crate) fn recorded(&self) -> Vec<Recorded> {
@@ -104,27 +138,41 @@ impl GitHub {
 impl State {
     async fn answer(&self, request: &Request<Bytes>) -> Result<Response<Full<Bytes>>, Cut> {
         let path = request.uri().path().to_owned();
-        let body = serde_json::from_slice(request.body()).unwrap_or_default();
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
         let method = request.method().to_string();
-        self.recorded.lock().unwrap().push(Recorded { method: method.clone(), path: path.clone(), body });
-        let fault = self.faults.lock().unwrap().pop_front();
-        let fault = match fault {
+        let fault = {
+            let (line, mut faults) = (format!("{method} {path} {body}"), self.faults.lock().unwrap());
+            let at = faults.iter().position(|(piece, _)| line.contains(piece));
+            at.map(|at| faults.remove(at).1)
+        };
+        self.recorded.lock().unwrap().push(Recorded {
+            method: method.clone(),
+            path: path.clone(),
+            query: query.clone(),
+            body: body.clone(),
+        });
+        let repository = format!("{}/repos/{REPOSITORY}", self.rest);
+        match fault {
             Some(Fault::Answer { status, headers, body }) => return Ok(respond(status, &headers, body)),
             Some(Fault::CutBefore) => return Err(Cut),
             Some(Fault::Silence) => std::future::pending().await,
-            Some(Fault::Meanwhile(happens)) => {
-                happens();
-                None
-            }
-            other => other,
-        };
+            Some(Fault::Meanwhile(ref act)) => act(),
+            _ => {}
+        }
         let authorization = request.headers().get("authorization").and_then(|value| value.to_str().ok());
         let (status, answer) = if authorization != Some(&format!("Bearer {TOKEN}")) {
             (401, json!({ "message": "Bad credentials", "status": "401" }))
         } else if method == "POST" && path == self.graphql {
             (200, self.graphql(request.body()))
-        } else if method == "GET" && path == format!("{}/repos/{REPOSITORY}", self.rest) {
-            (200, json!({ "full_name": REPOSITORY, "archived": false, "permissions": { "push": true } }))
+        } else if method == "GET" && path == repository {
+            let permissions = json!({ "push": true });
+            let answer = json!({
+                "node_id": NODE_ID, "full_name": REPOSITORY, "archived": false, "permissions": permissions,
+            });
+            (200, answer)
+        } else if let Some(path) = path.strip_prefix(&repository) {
+            self.pulls.answer(&method, path, &query, &body)
         } else {
             (404, json!({ "message": "Not Found", "status": "404" }))
         };
@@ -138,12 +186,22 @@ impl State {
 
     fn graphql(&self, body: &[u8]) -> Value {
         let request: Value = serde_json::from_slice(body).unwrap();
-        assert!(request["query"].as_str().unwrap().contains("createCommitOnBranch(input: $input)"));
-        match self.create_commit(&request["variables"]["input"]) {
-            Ok(oid) => json!({ "data": { "createCommitOnBranch": { "commit": { "oid": oid } } } }),
+        let (query, input) = (request["query"].as_str().unwrap(), &request["variables"]["input"]);
+        let (mutation, done) = if query.contains("updateRefs(input: $input)") {
+            ("updateRefs", self.pulls.update_refs(input))
+        } else {
+            assert!(query.contains("createCommitOnBranch(input: $input)"), "{query}");
+            let made = self.create_commit(input);
+            (
+                "createCommitOnBranch",
+                made.map(|oid| json!({ "createCommitOnBranch": { "commit": { "oid": oid } } })),
+            )
+        };
+        match done {
+            Ok(data) => json!({ "data": data }),
             Err((kind, message)) => json!({
-                "data": { "createCommitOnBranch": null },
-                "errors": [{ "type": kind, "path": ["createCommitOnBranch"], "message": message }],
+                "data": { mutation: null },
+                "errors": [{ "type": kind, "path": [mutation], "message": message }],
             }),
         }
     }
