@@ -7,6 +7,7 @@ pub(crate) mod github;
 pub(crate) mod guest;
 pub(crate) mod http;
 pub(crate) mod process;
+pub(crate) mod sandbox;
 
 pub(crate) use connection::{Answer, Connection};
 pub(crate) use fleet::Fleet;

@@ -11,20 +11,15 @@ mod overuse;
 mod proposals;
 mod traps;
 
-use std::path::Path;
 use std::sync::Arc;
 
-use riposte::dispatch::{Catalog, PluginConfig};
-use riposte::model::event::{Event, EventParts};
+use riposte::dispatch::Catalog;
 use riposte::model::patch::Decision;
-use riposte::repository::{Repository, Snapshot};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::harness::git::config;
 use crate::harness::guest::{Guest, Image, engine, write};
+use crate::harness::sandbox::{POD, event, from_file, snapshot, unhurried, well_behaved};
 use crate::harness::{Fleet, shell_in};
-
-const POD: &str = "alpine-deployment-77789455d6-m7flp";
 
 /// What it does, the guest, its limits, and what it comes to.
 struct Hostile {
@@ -72,50 +67,11 @@ fn burns(iterations: u64, answer: &str) -> Guest {
     Guest { handle: format!("(local $long i64) {handle}"), ..Guest::default() }
 }
 
-/// Limits that a machine with much else to do does not bring a guest to.
-fn unhurried() -> Value {
-    json!({ "guestTimeMs": 20_000, "invocationMs": 60_000 })
-}
-
 impl Hostile {
     fn within(mut self, limits: &Value) -> Self {
         json_patch::merge(&mut self.limits, limits);
         self
     }
-}
-
-fn event(data: &str) -> Event {
-    Event::new(EventParts {
-        id: "1".to_owned(),
-        source: "https://falco.org".to_owned(),
-        event_type: "falco.rule.output.v1".to_owned(),
-        datacontenttype: Some("application/json".to_owned()),
-        data: Some(data.to_owned().into()),
-        ..EventParts::default()
-    })
-    .unwrap()
-}
-
-fn plugin(config: Value) -> PluginConfig {
-    serde_json::from_value(config).unwrap()
-}
-
-fn from_file(path: &Path, limits: &Value) -> PluginConfig {
-    plugin(json!({ "name": "guest", "source": format!("file:{}", path.display()), "limits": limits }))
-}
-
-fn well_behaved() -> PluginConfig {
-    plugin(json!({
-        "name": "scale-to-zero", "source": "bundled:scale-to-zero",
-        "config": { "rules": ["Terminal shell in container"] },
-        "limits": { "guestTimeMs": 20_000, "invocationMs": 60_000 },
-    }))
-}
-
-async fn snapshot(fleet: &Fleet) -> Arc<Snapshot> {
-    let repository = json!({ "url": fleet.bare.file_url() });
-    let data = fleet.bare.root.path().join("data");
-    Repository::open(&config(repository), &data).await.unwrap().snapshot_at_head().await.unwrap()
 }
 
 /// How a decision reads; a failure reads as its kind and message.

@@ -6,47 +6,11 @@ use std::sync::Arc;
 use riposte::dispatch::{Allocation, Catalog, Engine, LoadError, PluginConfig};
 use riposte::model::event::{Event, EventParts};
 use riposte::model::patch::{Change, Decision};
-use riposte::repository::{Repository, Snapshot};
 use serde_json::{Value, json};
 
-use crate::harness::git::config;
 use crate::harness::guest::{component, core_module, engine, engine_with, module, write};
+use crate::harness::sandbox::{POD, event, from_file, plugin, snapshot, unhurried, well_behaved};
 use crate::harness::{Fleet, fixture, shell_in};
-
-const POD: &str = "alpine-deployment-77789455d6-m7flp";
-
-fn event(data: &str) -> Event {
-    Event::new(EventParts {
-        id: "1".to_owned(),
-        source: "https://falco.org".to_owned(),
-        event_type: "falco.rule.output.v1".to_owned(),
-        datacontenttype: Some("application/json".to_owned()),
-        data: Some(data.to_owned().into()),
-        ..EventParts::default()
-    })
-    .unwrap()
-}
-
-fn plugin(config: Value) -> PluginConfig {
-    serde_json::from_value(config).unwrap()
-}
-
-fn from_file(path: &Path, limits: Value) -> PluginConfig {
-    plugin(json!({ "name": "guest", "source": format!("file:{}", path.display()), "limits": limits }))
-}
-
-fn well_behaved() -> PluginConfig {
-    plugin(json!({
-        "name": "scale-to-zero", "source": "bundled:scale-to-zero",
-        "config": { "rules": ["Terminal shell in container"] },
-    }))
-}
-
-async fn snapshot(fleet: &Fleet) -> Arc<Snapshot> {
-    let repository = json!({ "url": fleet.bare.file_url() });
-    let data = fleet.bare.root.path().join("data");
-    Repository::open(&config(repository), &data).await.unwrap().snapshot_at_head().await.unwrap()
-}
 
 #[tokio::test]
 async fn a_guest_keeps_nothing_from_one_event_to_the_next() {
@@ -58,7 +22,7 @@ async fn a_guest_keeps_nothing_from_one_event_to_the_next() {
                 (i32.store (i32.const 3000) (i32.const 1)) (i32.const 128)";
     for bytes in [core_module(&module(body, "")), component(&module(body, ""))] {
         let path = write(fleet.bare.root.path(), "counter", &bytes);
-        let catalog = Catalog::load(&engine, &[from_file(&path, json!({}))]).unwrap();
+        let catalog = Catalog::load(&engine, &[from_file(&path, &json!({}))]).unwrap();
         for _ in 0..3 {
             let dispatched = catalog.plugins()[0].handle(&event("{}"), Arc::clone(&snapshot)).unwrap();
             assert_eq!(dispatched.decision, Decision::Ignore { reason: "quiet".to_owned() });
@@ -92,7 +56,7 @@ fn all_plugins_and_events() -> (Vec<PluginConfig>, Vec<Event>) {
         folders.filter_map(|entry| std::fs::read_to_string(entry.unwrap().path().join("plugin.yaml")).ok());
     let plugins = entries.map(|entry| {
         let mut entry: Value = serde_yaml::from_str(&entry).unwrap();
-        entry["limits"] = json!({ "guestTimeMs": 20_000, "invocationMs": 60_000 });
+        entry["limits"] = unhurried();
         if entry["name"] != "rules" {
             entry["config"]["rules"] = json!(["Terminal shell in container", "Attach/Exec Pod", "Test rule"]);
         }
@@ -155,13 +119,13 @@ fn what_cannot_be_a_plugin_is_refused_at_load_with_the_reason() {
     ];
     for (name, bytes, expected) in table {
         let path = write(directory.path(), name, &bytes);
-        let said = refused(&engine, from_file(&path, json!({})));
+        let said = refused(&engine, from_file(&path, &json!({})));
         assert!(said.contains(expected) && said.contains("plugin guest"), "{name}: {said}");
     }
     let large = write(directory.path(), "large", &core_module(&quiet));
-    let said = refused(&engine, from_file(&large, json!({ "componentBytesMax": 100 })));
+    let said = refused(&engine, from_file(&large, &json!({ "componentBytesMax": 100 })));
     assert!(said.contains("componentBytesMax is 100"), "{said}");
-    let said = refused(&engine, from_file(&directory.path().join("none.wasm"), json!({})));
+    let said = refused(&engine, from_file(&directory.path().join("none.wasm"), &json!({})));
     assert!(said.contains("none.wasm") && said.contains("No such file"), "{said}");
 }
 

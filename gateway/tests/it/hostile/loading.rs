@@ -3,8 +3,9 @@
 use riposte::dispatch::{Catalog, Engine, LoadError};
 use serde_json::{Value, json};
 
-use super::{from_file, none_differs, plugin};
+use super::none_differs;
 use crate::harness::guest::{Guest, Image, component, core_module, engine, module, write};
+use crate::harness::sandbox::{from_file, plugin};
 
 const FOREVER: &str = "(loop $again (br $again)) (unreachable)";
 

@@ -7,9 +7,10 @@ use riposte::dispatch::{Catalog, Failure};
 use riposte::model::patch::Decision;
 use serde_json::json;
 
-use super::{Hostile, allocates, event, from_file, handles, snapshot, with};
+use super::{Hostile, allocates, handles, with};
 use crate::harness::Fleet;
 use crate::harness::guest::{Guest, engine, write};
+use crate::harness::sandbox::{event, from_file, snapshot};
 
 const FOREVER: &str = "(loop $again (br $again)) (unreachable)";
 /// Takes one 64 KiB page after the other until it gets none.

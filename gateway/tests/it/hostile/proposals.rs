@@ -9,10 +9,11 @@ use riposte::model::plugin::Grants;
 use riposte::validate::{Guardrails, Schemas, Validated, validate};
 use serde_json::{Value, json};
 
-use super::{event, from_file, none_differs, snapshot, unhurried};
+use super::none_differs;
 use crate::harness::Fleet;
 use crate::harness::fleet::deployment;
 use crate::harness::guest::{Guest, Image, Laid, engine, write};
+use crate::harness::sandbox::{event, from_file, snapshot, unhurried};
 
 /// What it does, its patches, whether it has more than its narrow grants, and what it comes to.
 struct Forged {
