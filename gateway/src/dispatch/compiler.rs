@@ -124,7 +124,11 @@ impl Compiler {
 /// Why a compiler ended that was not to end so.
 fn reason(status: ExitStatus, said: &str, limits: &Limits) -> String {
     let by = |signal: Signal| status.signal() == Some(signal.as_raw());
-    if by(Signal::XCPU) || by(Signal::KILL) {
+    if by(Signal::KILL) {
+        return "the compiler was killed, as happens when the container's memory limit is too small for it"
+            .to_owned();
+    }
+    if by(Signal::XCPU) {
         let most = limits.compile_cpu_s;
         return format!("it takes more than {most} s to compile; limits.compileCpuS can be raised");
     }
@@ -189,4 +193,26 @@ pub fn compile_within(
     let code = engine.precompile_component(&component).map_err(|error| invalid(format!("{error:#}")))?;
     output.write_all(&code)?;
     Ok(output.flush()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_compiler_that_ended_badly_is_told_by_how_it_ended() {
+        let limits = Limits { compile_cpu_s: 7, compile_memory_bytes_max: 99, ..Limits::default() };
+        let table = [
+            (Signal::XCPU.as_raw(), "more than 7 s to compile; limits.compileCpuS"),
+            (Signal::ABORT.as_raw(), "more than 99 bytes to compile; limits.compileMemoryBytesMax"),
+            (Signal::KILL.as_raw(), "the container's memory limit is too small"),
+            (Signal::SEGV.as_raw(), "signal: 11 (SIGSEGV) (core dumped): it said this"),
+            (101 << 8, "exit status: 101: it said this"),
+        ];
+        for (raw, expected) in table {
+            let core = if raw == Signal::SEGV.as_raw() { 0x80 } else { 0 };
+            let said = reason(ExitStatus::from_raw(raw | core), "it said this", &limits);
+            assert!(said.contains(expected), "{raw}: {said}");
+        }
+    }
 }
