@@ -109,7 +109,9 @@ fn a_file_that_takes_all_of_a_compiler_is_refused_and_the_gateway_goes_on() {
     let step = "(local.set $a (i32.add (local.get $b) (i32.mul (local.get $a) (local.get $c)))) \
                 (local.set $b (i32.rotl (local.get $c) (local.get $a))) \
                 (local.set $c (i32.xor (i32.load (local.get $a)) (i32.sub (local.get $b) (local.get $c))))";
-    let large = format!("(func $large (local $a i32) (local $b i32) (local $c i32) {})", step.repeat(40_000));
+    // One of these takes a fast machine most of a second, and 400 MiB.
+    let function = format!("(func (local $a i32) (local $b i32) (local $c i32) {}) ", step.repeat(40_000));
+    let large = function.repeat(6);
     let guest = write(dir.path(), "large", &core_module(&module("(i32.const 128)", &large)));
     let table = [
         (json!({ "compileCpuS": 1 }), "it takes more than 1 s to compile; limits.compileCpuS can be raised"),
@@ -118,7 +120,8 @@ fn a_file_that_takes_all_of_a_compiler_is_refused_and_the_gateway_goes_on() {
             "it takes more than 419430400 bytes to compile; limits.compileMemoryBytesMax can be raised",
         ),
     ];
-    for (limits, expected) in table {
+    for (mut limits, expected) in table {
+        limits["componentBytesMax"] = json!(64 << 20);
         let said = load(compiler(env!("CARGO_BIN_EXE_riposte"), &dir.path().join("c")), &guest, limits);
         assert_eq!(said.unwrap_err(), format!("plugin guest: it cannot be compiled: {expected}"));
     }
