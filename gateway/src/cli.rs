@@ -3,8 +3,8 @@
 
 mod audit;
 mod check;
-mod compile;
 mod client;
+mod compile;
 mod demo;
 mod events;
 mod mode;

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bare::Bare;
-use super::component::{CONTRACT, component, digest};
+use super::component::{component, digest};
 use super::engine::{Engine, MEMORY_BYTES_CEILING};
 use super::failure::Failure;
 use super::inspection::requested;
@@ -219,13 +219,7 @@ impl Plugin {
             return Err(LoadError::Invalid { plugin: plugin(), reason });
         }
         let component = component(engine, &config.name, &bytes, &config.limits, &config.grants.imports)?;
-        let sandbox =
-            Sandbox::new(&config.name, engine, &component, config.limits.clone()).map_err(|error| {
-                LoadError::Invalid {
-                    plugin: plugin(),
-                    reason: format!("it does not follow the contract {CONTRACT}: {error:#}"),
-                }
-            })?;
+        let sandbox = Sandbox::new(&config.name, engine, &component, config.limits.clone())?;
         let failed = |failure| LoadError::Failed { plugin: plugin(), failure };
         let said = sandbox.describe().map_err(failed)?;
         let config_text = accepted(&sandbox, &config.name, &said.config_schema, &config.config)?;

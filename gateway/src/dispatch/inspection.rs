@@ -4,7 +4,7 @@ use wasmtime::component::types::ComponentItem;
 
 use super::bindings::riposte::plugin::types as guest;
 use super::catalog::{Limits, LoadError};
-use super::component::{CONTRACT, component, digest, is_core_module};
+use super::component::{component, digest, is_core_module};
 use super::engine::Engine;
 use super::sandbox::Sandbox;
 use super::wasi;
@@ -46,8 +46,9 @@ pub(super) fn requested(grants: guest::RequestedGrants) -> RequestedGrants {
 ///
 /// # Errors
 /// Why it is no plugin.
-pub fn inspect(engine: &Engine, name: &str, bytes: &[u8], limits: &Limits) -> Result<Inspection, LoadError> {
-    let component = component(engine, name, bytes, limits, &Import::ALL)?;
+pub fn inspect(engine: &Engine, name: &str, bytes: &[u8]) -> Result<Inspection, LoadError> {
+    let limits = Limits::default();
+    let component = component(engine, name, bytes, &limits, &Import::ALL)?;
     let mut imports = Vec::new();
     for (interface, import) in component.component_type().imports(&engine.wasm) {
         let short = interface.rsplit('/').next().and_then(|last| last.split('@').next()).unwrap_or(interface);
@@ -62,10 +63,7 @@ pub fn inspect(engine: &Engine, name: &str, bytes: &[u8], limits: &Limits) -> Re
         let functions = functions.filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)));
         imports.extend(functions.map(|(function, _)| format!("{short}.{function}")));
     }
-    let sandbox = Sandbox::new(name, engine, &component, limits.clone()).map_err(|error| {
-        let reason = format!("it does not follow the contract {CONTRACT}: {error:#}");
-        LoadError::Invalid { plugin: name.to_owned(), reason }
-    })?;
+    let sandbox = Sandbox::new(name, engine, &component, limits)?;
     let said =
         sandbox.describe().map_err(|failure| LoadError::Failed { plugin: name.to_owned(), failure })?;
     Ok(Inspection {

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use wasmtime::component::{HasSelf, Linker};
+use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline};
 
 use super::bindings::riposte::plugin::types as guest;
 use super::bindings::{Plugin as Instance, PluginPre};
-use super::catalog::Limits;
+use super::catalog::{Limits, LoadError};
+use super::component::CONTRACT;
 use super::description::checked;
 use super::engine::Engine;
 use super::failure::Failure;
@@ -88,7 +89,19 @@ impl Sandbox {
     pub(super) fn new(
         plugin: &str,
         engine: &Engine,
-        component: &wasmtime::component::Component,
+        component: &Component,
+        limits: Limits,
+    ) -> Result<Self, LoadError> {
+        Self::linked(plugin, engine, component, limits).map_err(|error| LoadError::Invalid {
+            plugin: plugin.to_owned(),
+            reason: format!("it does not follow the contract {CONTRACT}: {error:#}"),
+        })
+    }
+
+    fn linked(
+        plugin: &str,
+        engine: &Engine,
+        component: &Component,
         limits: Limits,
     ) -> wasmtime::Result<Self> {
         let mut linker = Linker::new(&engine.wasm);

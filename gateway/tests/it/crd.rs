@@ -3,16 +3,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 
 use riposte::model::manifest::ObjectRef;
 use riposte::model::patch::{Change, Changes, Patch};
 use riposte::model::plugin::Grants;
-use riposte::repository::{Repository, Snapshot};
+use riposte::repository::Snapshot;
 use riposte::validate::{Config, Guardrails, Refusals, Schemas, Validated, validate};
 use serde_json::{Value, json};
 
-use crate::harness::git::config;
+use crate::harness::sandbox::snapshot_of as snapshot;
 use crate::harness::{Fleet, Process, cloudevent, fixture};
 
 /// A kind with each construct of a definition. `{schema}` is that of its `spec`.
@@ -28,13 +27,6 @@ fn widget(schema: &str) -> String {
 /// An object whose `spec.at` a patch replaces.
 const OBJECT: &str =
     "apiVersion: example.dev/v1\nkind: Widget\nmetadata: {name: w, namespace: default}\nspec: {at: start}\n";
-
-async fn snapshot(files: &[(&str, &str)]) -> Arc<Snapshot> {
-    let fleet = Fleet::with(files);
-    let data = fleet.bare.root.path().join("data");
-    let config = config(json!({ "url": fleet.bare.file_url() }));
-    Repository::open(&config, &data).await.unwrap().snapshot_at_head().await.unwrap()
-}
 
 fn object(api_version: &str, kind: &str, name: &str) -> ObjectRef {
     let namespace = if kind == "HelmRelease" { "apps" } else { "default" };

@@ -1,24 +1,14 @@
 //! New objects: where their files go, what lists them, and what is refused.
 
-use std::sync::Arc;
-
 use riposte::model::manifest::ObjectRef;
 use riposte::model::patch::{Change, Changes, Patch};
 use riposte::model::plugin::Grants;
-use riposte::repository::{Repository, Snapshot};
+use riposte::repository::Snapshot;
 use riposte::validate::{Guardrails, Refusals, Schemas, Validated, validate};
 use serde_json::{Value, json};
 
-use crate::harness::Fleet;
 use crate::harness::fleet::deployment;
-use crate::harness::git::config;
-
-async fn snapshot(files: &[(&str, &str)]) -> Arc<Snapshot> {
-    let fleet = Fleet::with(files);
-    let data = fleet.bare.root.path().join("data");
-    let config = config(json!({ "url": fleet.bare.file_url() }));
-    Repository::open(&config, &data).await.unwrap().snapshot_at_head().await.unwrap()
-}
+use crate::harness::sandbox::snapshot_of as snapshot;
 
 fn object(api_version: &str, kind: &str, namespace: &str, name: &str) -> ObjectRef {
     ObjectRef {

@@ -1,27 +1,18 @@
 //! Objects that go: what becomes of their files and of what lists them, and what is refused.
 
-use std::sync::Arc;
-
 use riposte::model::manifest::ObjectRef;
 use riposte::model::patch::{Change, Changes, Patch};
 use riposte::model::plugin::Grants;
-use riposte::repository::{Repository, Snapshot};
+use riposte::repository::Snapshot;
 use riposte::validate::{Guardrails, Refusals, Schemas, Validated, validate};
 use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
 use crate::harness::fleet::deployment;
-use crate::harness::git::config;
 use crate::harness::github::{GitHub, REPOSITORY, TOKEN};
 use crate::harness::guest::{core_module, deletes, write};
+use crate::harness::sandbox::snapshot_of as snapshot;
 use crate::harness::{Fleet, Process};
-
-async fn snapshot(files: &[(&str, &str)]) -> Arc<Snapshot> {
-    let fleet = Fleet::with(files);
-    let data = fleet.bare.root.path().join("data");
-    let config = config(json!({ "url": fleet.bare.file_url() }));
-    Repository::open(&config, &data).await.unwrap().snapshot_at_head().await.unwrap()
-}
 
 fn object(kind: &str, namespace: Option<&str>, name: &str) -> ObjectRef {
     ObjectRef {

@@ -11,6 +11,7 @@ use tokio::task::block_in_place;
 use crate::harness::fleet::deployment;
 use crate::harness::git::{Bare, config, git};
 use crate::harness::github::{Fault, GitHub, REPOSITORY, TOKEN};
+use crate::harness::process::audited;
 use crate::harness::{Fleet, Process, cloudevent, execute, shell_in};
 
 const FILE: &str = ".riposte-pause";
@@ -294,9 +295,6 @@ fn a_pause_needs_a_reason_and_forging_one_shows() {
     ];
     for (forged, found) in table {
         execute(&config.with_file_name("a"), forged);
-        let process = Process::start(&config, None);
-        let audit = process.connect().get("/v1/audit").json();
-        assert_eq!(audit["reason"].as_str().unwrap_or_default(), found, "{forged}");
-        assert_eq!(process.terminate(), Some(0));
+        assert_eq!(audited(&config), found, "{forged}");
     }
 }

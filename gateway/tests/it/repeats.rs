@@ -7,6 +7,7 @@ use riposte::config::Config;
 use riposte::crash_point::CrashPoint;
 use serde_json::{Value, json};
 
+use crate::harness::process::audited;
 use crate::harness::{Connection, Fleet, Process, cloudevent, execute, shell_in};
 
 const POD: &str = "alpine-deployment-77789455d6-m7flp";
@@ -268,9 +269,6 @@ fn a_forged_repeat_is_found_out() {
     ];
     for (forged, found) in table {
         execute(&config.with_file_name("a"), forged);
-        let process = Process::start(&config, None);
-        let audit = process.connect().get("/v1/audit").json();
-        assert_eq!(audit["reason"].as_str().unwrap_or_default(), found, "{forged}");
-        assert_eq!(process.terminate(), Some(0));
+        assert_eq!(audited(&config), found, "{forged}");
     }
 }

@@ -9,14 +9,13 @@ use std::sync::Arc;
 
 use riposte::config::Config;
 use riposte::dispatch::Catalog;
-use riposte::model::event::{Event, EventParts};
 use riposte::model::patch::{Change, Decision};
-use riposte::repository::{Repository, Snapshot};
+use riposte::repository::Snapshot;
 use serde_json::{Value, json};
 
 use crate::harness::fleet::deployment;
-use crate::harness::git::config;
 use crate::harness::guest::engine;
+use crate::harness::sandbox::{event, snapshot};
 use crate::harness::{Fleet, Process, cloudevent, fixture};
 
 /// An action that every rule of a test can name.
@@ -60,27 +59,9 @@ fn alerts() -> [Value; 2] {
     [read("terminal-shell-2021.json"), read("k8s-audit-exec-2025.json")]
 }
 
-fn event(alert: &Value) -> Event {
-    Event::new(EventParts {
-        id: "1".to_owned(),
-        source: "https://falco.org".to_owned(),
-        event_type: "falco.rule.output.v1".to_owned(),
-        datacontenttype: Some("application/json".to_owned()),
-        data: Some(alert.to_string().into()),
-        ..EventParts::default()
-    })
-    .unwrap()
-}
-
-async fn snapshot(fleet: &Fleet) -> Arc<Snapshot> {
-    let repository = json!({ "url": fleet.bare.file_url() });
-    let data = fleet.bare.root.path().join("data");
-    Repository::open(&config(repository), &data).await.unwrap().snapshot_at_head().await.unwrap()
-}
-
 /// What the plugin of an entry decides on an alert.
 async fn decided(catalog: &Catalog, alert: &Value, snapshot: &Arc<Snapshot>) -> Decision {
-    let dispatched = catalog.plugins()[0].handle(&event(alert), Arc::clone(snapshot));
+    let dispatched = catalog.plugins()[0].handle(&event(&alert.to_string()), Arc::clone(snapshot));
     dispatched.expect("a decision").decision
 }
 

@@ -1,7 +1,5 @@
 //! What may be changed, by whom, and whether the result is an object that an API server takes.
 
-use std::sync::Arc;
-
 use riposte::model::manifest::ObjectRef;
 use riposte::model::patch::{Change, Changes, Patch};
 use riposte::model::plugin::Grants;
@@ -12,13 +10,7 @@ use serde_json::{Value, json};
 use crate::harness::Fleet;
 use crate::harness::fleet::deployment;
 use crate::harness::git::config;
-
-async fn snapshot(files: &[(&str, &str)]) -> Arc<Snapshot> {
-    let fleet = Fleet::with(files);
-    let data = fleet.bare.root.path().join("data");
-    let config = config(json!({ "url": fleet.bare.file_url() }));
-    Repository::open(&config, &data).await.unwrap().snapshot_at_head().await.unwrap()
-}
+use crate::harness::sandbox::snapshot_of as snapshot;
 
 fn object(kind: &str, namespace: Option<&str>, name: &str) -> ObjectRef {
     let api_version = if kind == "Deployment" { "apps/v1" } else { "v1" };

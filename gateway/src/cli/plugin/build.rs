@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{cannot, engine, no, not_loaded, read, thousands};
 use crate::cli::CommandError;
-use crate::dispatch::{Limits, component_of, inspect};
+use crate::dispatch::{component_of, inspect};
 
 /// What guests are compiled for.
 const TARGET: &str = "wasm32-unknown-unknown";
@@ -42,8 +42,7 @@ impl Build {
     pub(super) fn run(self, out: &mut impl Write) -> Result<(), CommandError> {
         let built = build(&self.path)?;
         let name = built.path.file_stem().unwrap_or_default().to_string_lossy();
-        let found = inspect(&engine()?, &name, &built.bytes, &Limits::default())
-            .map_err(|error| not_loaded(&error))?;
+        let found = inspect(&engine()?, &name, &built.bytes).map_err(|error| not_loaded(&error))?;
         writeln!(out, "built    {}", built.path.display())?;
         writeln!(out, "size     {} bytes", thousands(built.bytes.len() as u64))?;
         writeln!(out, "digest   {}", found.digest)?;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{engine, not_loaded, read, thousands};
 use crate::cli::CommandError;
 use crate::cli::events::indent;
-use crate::dispatch::{CONTRACT, Inspection, Limits, inspect};
+use crate::dispatch::{CONTRACT, Inspection, inspect};
 use crate::model::plugin::RequestedGrants;
 use crate::model::text::inert;
 
@@ -33,8 +33,7 @@ impl Inspect {
     pub(super) fn run(self, out: &mut impl Write) -> Result<(), CommandError> {
         let bytes = read(&self.file)?;
         let shown = self.file.display().to_string();
-        let found =
-            inspect(&engine()?, &shown, &bytes, &Limits::default()).map_err(|error| not_loaded(&error))?;
+        let found = inspect(&engine()?, &shown, &bytes).map_err(|error| not_loaded(&error))?;
         let form = if found.core_module { "core module" } else { "component" };
         writeln!(out, "file      {shown}: a {form} of {} bytes", thousands(bytes.len() as u64))?;
         writeln!(out, "digest    {}", found.digest)?;

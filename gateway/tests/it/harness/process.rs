@@ -120,6 +120,14 @@ impl Process {
     }
 }
 
+/// What an audit finds wrong with the journal of a gateway that is down.
+pub(crate) fn audited(config: &Path) -> String {
+    let process = Process::start(config, None);
+    let audit = process.connect().get("/v1/audit").json();
+    assert_eq!(process.terminate(), Some(0));
+    audit["reason"].as_str().unwrap_or_default().to_owned()
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         // Ended already, or to be ended now: either is well.

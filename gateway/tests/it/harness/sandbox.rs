@@ -1,4 +1,4 @@
-//! What a plugin needs to be called without a gateway: an entry, an event, a desired state.
+//! What a stage needs to be called without a gateway: an entry, an event, a desired state.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -54,4 +54,9 @@ pub(crate) async fn snapshot(fleet: &Fleet) -> Arc<Snapshot> {
     let repository = json!({ "url": fleet.bare.file_url() });
     let data = fleet.bare.root.path().join("data");
     Repository::open(&config(repository), &data).await.unwrap().snapshot_at_head().await.unwrap()
+}
+
+/// The desired state of these files.
+pub(crate) async fn snapshot_of(files: &[(&str, &str)]) -> Arc<Snapshot> {
+    snapshot(&Fleet::with(files)).await
 }

@@ -83,6 +83,16 @@ fn has_tried(reaction: &Value) -> bool {
         .is_some_and(|attempts| attempts.iter().any(|one| !one["result"].is_null()))
 }
 
+/// Sends events in one batch.
+fn send(process: &Process, events: &[Value]) {
+    let batch = json!(events).to_string();
+    let request = format!(
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/cloudevents-batch+json\r\nContent-Length: {}\r\n\r\n{batch}",
+        batch.len()
+    );
+    assert_eq!(process.connect().send(request.as_bytes()).status, 202);
+}
+
 #[test]
 fn each_hostile_plugin_fails_by_its_kind_and_the_good_one_reacts_to_every_event() {
     let handle = |handle: &str| Guest { handle: handle.to_owned(), ..Guest::default() };
@@ -145,12 +155,7 @@ fn a_backlog_of_one_plugin_does_not_stand_before_another() {
     let batch: Vec<Value> = (0..EVENTS)
         .map(|id| json!({ "specversion": "1.0", "id": id.to_string(), "source": "/s", "type": "slow" }))
         .collect();
-    let batch = json!(batch).to_string();
-    let request = format!(
-        "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/cloudevents-batch+json\r\nContent-Length: {}\r\n\r\n{batch}",
-        batch.len()
-    );
-    assert_eq!(process.connect().send(request.as_bytes()).status, 202);
+    send(&process, &batch);
     // All places are taken, and the others stand in line.
     reaction_when(&mut process, 1, "slow", has_ended);
     let event = alert(&process, "good", "alpine-deployment-77789455d6-m7flp");
@@ -174,12 +179,7 @@ fn a_plugin_that_is_parked_leaves_its_backlog_alone() {
             json!({ "specversion": "1.0", "id": pod, "source": "/s", "type": "falco.rule.output.v1", "data": data })
         })
         .collect();
-    let batch = json!(batch).to_string();
-    let request = format!(
-        "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/cloudevents-batch+json\r\nContent-Length: {}\r\n\r\n{batch}",
-        batch.len()
-    );
-    assert_eq!(process.connect().send(request.as_bytes()).status, 202);
+    send(&process, &batch);
     let events = 1..=i64::try_from(EVENTS).unwrap();
     for event in events.clone() {
         let good = reaction_when(&mut process, event, "good", has_ended);
