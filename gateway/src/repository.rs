@@ -12,6 +12,7 @@ mod kustomize;
 mod owner;
 pub mod edit;
 mod patch;
+mod strategic;
 mod files;
 pub mod git;
 mod push;
@@ -34,6 +35,7 @@ pub use proposal::{
 };
 pub use remote_error::{CommitError, RepositoryError, Retry};
 pub use snapshot::{Definition, Located, LookupError, OwnerLookupError, Snapshot};
+pub use strategic::strategic_merge;
 
 use crate::model::manifest::CommitSha;
 use git::GitClone;

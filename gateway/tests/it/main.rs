@@ -16,6 +16,7 @@ mod crd;
 mod delete;
 mod documents;
 mod edit;
+mod strategic;
 mod commit;
 mod git_remote;
 mod github_remote;
