@@ -136,11 +136,15 @@ impl Merge<'_> {
                     *held = Value::Object(object);
                 }
                 Value::Array(items) => {
-                    let before = match at.remove(key) {
-                        Some(Value::Array(before)) => before,
-                        _ => Vec::new(),
+                    let (there, before) = match at.remove(key) {
+                        Some(Value::Array(before)) => (true, before),
+                        _ => (false, Vec::new()),
                     };
-                    at.insert(key.clone(), Value::Array(self.list(before, items, path)?));
+                    let merged = self.list(before, items, path)?;
+                    // To take from a list that is not there makes none.
+                    if there || !merged.is_empty() || items.is_empty() {
+                        at.insert(key.clone(), Value::Array(merged));
+                    }
                 }
                 scalar => {
                     at.insert(key.clone(), scalar.clone());

@@ -124,6 +124,8 @@ fn the_lists_of_a_container_are_merged_by_their_keys() {
             "ports: [{containerPort: 53, protocol: TCP, hostPort: 1}, {containerPort: 53, protocol: UDP}]",
             "ports: [{containerPort: 53, protocol: TCP, hostPort: 1}, {containerPort: 53, protocol: UDP}]",
         ),
+        ("args: [a]", "env: [{name: A, $patch: delete}]", "args: [a]"),
+        ("env: [{name: A}]", "env: [{name: A, $patch: delete}]", "env: []"),
         ("args: [a, b]", "args: [c]", "args: [c]"),
         ("args: [a, b]", "$deleteFromPrimitiveList/args: [a]", "args: [b]"),
     ];
