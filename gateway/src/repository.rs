@@ -21,6 +21,7 @@ mod github;
 pub mod proposal;
 pub mod remote_error;
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -234,7 +235,7 @@ fn snapshot_of(
         return Ok(Arc::clone(newest));
     }
     let newest = newest.map(AsRef::as_ref);
-    let files = match files::read(clone, commit, newest) {
+    let difference = match files::read(clone, commit, newest) {
         Err(RepositoryError::Corrupt { operation, source }) => {
             tracing::warn!(git.operation = operation, error = %source, "made the damaged clone anew");
             clone.make_anew()?;
@@ -243,7 +244,7 @@ fn snapshot_of(
         }
         other => other?,
     };
-    let snapshot = Snapshot::build(commit.clone(), files, clone.remote.limits.file_bytes_max, newest);
+    let snapshot = Snapshot::build(commit.clone(), difference, clone.remote.limits.file_bytes_max);
     let snapshot = snapshot.paused(files::pause(clone, commit)?);
     log_skipped(&snapshot, newest);
     Ok(Arc::new(snapshot))
@@ -251,7 +252,7 @@ fn snapshot_of(
 
 /// Files that are left out are told once, not with every commit.
 fn log_skipped(snapshot: &Snapshot, newest: Option<&Snapshot>) {
-    let known = newest.map(Snapshot::skipped).unwrap_or_default();
+    let known: HashSet<_> = newest.map(Snapshot::skipped).unwrap_or_default().iter().collect();
     let new: Vec<_> = snapshot.skipped().iter().filter(|file| !known.contains(file)).collect();
     for (path, reason) in new.iter().take(SKIPPED_LOGGED_MAX) {
         tracing::warn!(file.path = path, reason, "the objects of a file cannot be looked up nor changed");

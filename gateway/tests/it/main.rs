@@ -15,6 +15,7 @@ mod create;
 mod crd;
 mod delete;
 mod documents;
+mod index;
 mod edit;
 mod strategic;
 mod commit;
