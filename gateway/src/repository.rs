@@ -12,6 +12,7 @@ mod kustomize;
 mod owner;
 pub mod edit;
 mod patch;
+mod strategic;
 mod files;
 pub mod git;
 mod push;
@@ -20,6 +21,7 @@ mod github;
 pub mod proposal;
 pub mod remote_error;
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -34,6 +36,7 @@ pub use proposal::{
 };
 pub use remote_error::{CommitError, RepositoryError, Retry};
 pub use snapshot::{Definition, Located, LookupError, OwnerLookupError, Snapshot};
+pub use strategic::strategic_merge;
 
 use crate::model::manifest::CommitSha;
 use git::GitClone;
@@ -232,7 +235,7 @@ fn snapshot_of(
         return Ok(Arc::clone(newest));
     }
     let newest = newest.map(AsRef::as_ref);
-    let files = match files::read(clone, commit, newest) {
+    let difference = match files::read(clone, commit, newest) {
         Err(RepositoryError::Corrupt { operation, source }) => {
             tracing::warn!(git.operation = operation, error = %source, "made the damaged clone anew");
             clone.make_anew()?;
@@ -241,7 +244,7 @@ fn snapshot_of(
         }
         other => other?,
     };
-    let snapshot = Snapshot::build(commit.clone(), files, clone.remote.limits.file_bytes_max, newest);
+    let snapshot = Snapshot::build(commit.clone(), difference, clone.remote.limits.file_bytes_max);
     let snapshot = snapshot.paused(files::pause(clone, commit)?);
     log_skipped(&snapshot, newest);
     Ok(Arc::new(snapshot))
@@ -249,7 +252,7 @@ fn snapshot_of(
 
 /// Files that are left out are told once, not with every commit.
 fn log_skipped(snapshot: &Snapshot, newest: Option<&Snapshot>) {
-    let known = newest.map(Snapshot::skipped).unwrap_or_default();
+    let known: HashSet<_> = newest.map(Snapshot::skipped).unwrap_or_default().iter().collect();
     let new: Vec<_> = snapshot.skipped().iter().filter(|file| !known.contains(file)).collect();
     for (path, reason) in new.iter().take(SKIPPED_LOGGED_MAX) {
         tracing::warn!(file.path = path, reason, "the objects of a file cannot be looked up nor changed");

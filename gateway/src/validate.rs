@@ -133,7 +133,9 @@ pub fn validate(
             Change::Create { manifest, beside } => {
                 create::create(&mut draft, &rules, &patch.target, manifest, beside)
             }
-            Change::JsonPatch(_) | Change::MergePatch(_) => change(&mut draft, &rules, patch),
+            Change::JsonPatch(_) | Change::MergePatch(_) | Change::StrategicMergePatch(_) => {
+                change(&mut draft, &rules, patch)
+            }
         };
         refusals.extend(drafted.err().unwrap_or_default());
     }

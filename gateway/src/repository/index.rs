@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::yaml::documents;
+use crate::model::manifest::ObjectRef;
 
 /// The kind that defines kinds.
 const DEFINITION: &str = "CustomResourceDefinition";
@@ -36,6 +37,56 @@ pub struct SourceFile {
     pub blob: String,
     /// The whole text.
     pub text: Arc<str>,
+}
+
+/// A manifest file, and what is in it.
+#[derive(Debug, Clone)]
+pub(super) struct Indexed {
+    pub(super) source: SourceFile,
+    pub(super) objects: Arc<File>,
+    /// Whether its text is here: that of a file which cannot be read is not, and it may have anything.
+    pub(super) has_text: bool,
+    /// The namespace that kustomizations give its objects, or why they are left out; `None` until it
+    /// is known.
+    pub(super) namespace: Option<Result<Option<String>, String>>,
+}
+
+impl Indexed {
+    /// Reads a file, unless there is a reason why its text is not here.
+    pub(super) fn read(source: SourceFile, left_out: Option<String>) -> Self {
+        let has_text = left_out.is_none();
+        let objects = Arc::new(left_out.map_or_else(|| read(&source.text), Err));
+        Self { source, objects, has_text, namespace: None }
+    }
+
+    /// The same file at another path.
+    pub(super) fn at(&self, path: &str) -> Self {
+        let source = SourceFile { path: path.to_owned(), ..self.source.clone() };
+        Self { source, namespace: None, ..self.clone() }
+    }
+
+    /// All that is in it, as it stands there.
+    pub(super) fn entries(&self) -> &[Entry] {
+        self.objects.as_ref().as_ref().map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Its objects by the names that they are applied under; none until its namespace is known.
+    pub(super) fn named(&self) -> impl Iterator<Item = (ObjectRef, &Entry)> {
+        let namespace = self.namespace.as_ref().and_then(|known| known.as_ref().ok());
+        let named = self.entries().iter().filter(move |entry| namespace.is_some() && !entry.name.is_empty());
+        named.map(move |entry| (entry.named(namespace.and_then(Option::as_deref)), entry))
+    }
+
+    /// Why none of its objects can be looked up.
+    pub(super) fn left_out(&self) -> Option<&str> {
+        let unplaced = || self.namespace.as_ref().and_then(|known| known.as_ref().err());
+        self.objects.as_ref().as_ref().err().or_else(unplaced).map(String::as_str)
+    }
+
+    /// Whether it may have an object of this kind and name, as far as its text tells.
+    pub(super) fn may_speak_of(&self, kind: &str, name: &str) -> bool {
+        !self.has_text || speaks_of(&self.source.text, kind, name)
+    }
 }
 
 /// One object of a file.
@@ -88,12 +139,17 @@ fn entry(document: usize, manifest: Value) -> Option<Entry> {
     })
 }
 
-/// The namespace an object goes to, where `replaced` is what kustomize puts in the place of its own.
-pub(super) fn effective_namespace(entry: &Entry, replaced: Option<&str>) -> Option<String> {
-    if CLUSTER_KINDS.contains(&entry.kind.as_str()) {
-        return None;
+impl Entry {
+    /// What it is called, where `replaced` is what kustomize puts in the place of its own namespace.
+    fn named(&self, replaced: Option<&str>) -> ObjectRef {
+        let namespace = || replaced.or(self.namespace.as_deref()).unwrap_or("default").to_owned();
+        ObjectRef {
+            api_version: self.api_version.clone(),
+            kind: self.kind.clone(),
+            namespace: (!CLUSTER_KINDS.contains(&self.kind.as_str())).then(namespace),
+            name: self.name.clone(),
+        }
     }
-    Some(replaced.or(entry.namespace.as_deref()).unwrap_or("default").to_owned())
 }
 
 /// Whether a text has both words whole, as a manifest of such an object has.

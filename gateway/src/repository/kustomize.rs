@@ -5,12 +5,11 @@
 //! objects, with the reason.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::edit::{EditError, edit, read};
-use super::index::{File, SourceFile, speaks_of};
+use super::index::{Indexed, speaks_of};
 use crate::model::manifest::ObjectRef;
 
 /// The most kustomizations that may stand above a file.
@@ -44,6 +43,8 @@ pub(super) struct Kustomizations {
     by_folder: BTreeMap<String, Kustomization>,
     /// Which folders' kustomizations include a file or folder.
     includers: BTreeMap<String, Vec<String>>,
+    /// Those that are left out, by their folders.
+    unread: BTreeMap<String, String>,
 }
 
 /// Whether a file of that name is a kustomization.
@@ -52,12 +53,16 @@ pub(super) fn is_kustomization(name: &str) -> bool {
 }
 
 impl Kustomizations {
-    pub(super) fn read(files: &[(SourceFile, Arc<File>)]) -> Self {
+    /// Reads those among the files.
+    pub(super) fn read<'a>(files: impl Iterator<Item = &'a Indexed>) -> Self {
         let mut all = Self::default();
-        for (file, read) in files {
+        for indexed in files {
+            let file = &indexed.source;
             let (folder, name) = file.path.rsplit_once('/').unwrap_or(("", &file.path));
-            let entries = read.as_ref().as_ref().map(Vec::as_slice).unwrap_or_default();
-            let manifest = entries.first().and_then(|entry| entry.kustomization.as_deref());
+            if is_kustomization(name) && indexed.objects.is_err() {
+                all.unread.insert(folder.to_owned(), file.path.clone());
+            }
+            let manifest = indexed.entries().first().and_then(|entry| entry.kustomization.as_deref());
             if let (true, Some(manifest)) = (is_kustomization(name), manifest) {
                 let found = Kustomization::read(&file.path, folder, manifest);
                 for included in &found.includes {
@@ -76,6 +81,13 @@ impl Kustomizations {
     pub(super) fn namespace_of(&self, path: &str) -> Result<Option<&str>, String> {
         if self.leaves_out(path) {
             return Err("the kustomization of its folder does not list it under resources".to_owned());
+        }
+        let mut above = path;
+        while let Some((folder, _)) = above.rsplit_once('/').or((!above.is_empty()).then_some(("", ""))) {
+            if let Some(unread) = self.unread.get(folder).filter(|unread| *unread != path) {
+                return Err(format!("{unread} may apply it, and is left out"));
+            }
+            above = folder;
         }
         let namespaces = self.namespaces(path)?;
         match namespaces.len() {
@@ -278,15 +290,14 @@ fn joined(folder: &str, path: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::repository::index;
+    use crate::repository::index::SourceFile;
 
     fn read(files: &[(&str, &str)]) -> Kustomizations {
         let file = |(path, text): &(&str, &str)| {
-            let source =
-                SourceFile { path: (*path).to_owned(), blob: (*path).to_owned(), text: (*text).into() };
-            (source, Arc::new(index::read(text)))
+            let (path, blob) = ((*path).to_owned(), (*path).to_owned());
+            Indexed::read(SourceFile { path, blob, text: (*text).into() }, None)
         };
-        Kustomizations::read(&files.iter().map(file).collect::<Vec<_>>())
+        Kustomizations::read(files.iter().map(file).collect::<Vec<_>>().iter())
     }
 
     #[test]

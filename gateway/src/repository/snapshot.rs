@@ -3,12 +3,13 @@
 //! Files that cannot be trusted to be read right (templates, encrypted files, damaged or hostile
 //! ones) are left out with a reason, and can neither be looked up nor changed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use git2::Oid;
 use serde_json::Value;
 
-use super::index::{self, Entry, SourceFile};
+use super::index::{Indexed, SourceFile};
 use super::kustomize::{Kustomizations, is_kustomization};
 use super::owner;
 use super::yaml::documents;
@@ -37,7 +38,7 @@ pub struct Definition {
 }
 
 /// Where an object stands.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     path: String,
     document: usize,
@@ -65,80 +66,139 @@ pub enum OwnerLookupError {
     Ambiguous(Vec<ObjectRef>),
 }
 
-/// The desired state at one commit, read-only.
+/// How the manifest files of a commit differ from those of a snapshot.
 #[derive(Debug)]
+pub(super) struct Difference<'a> {
+    /// The tree of the folder that is read.
+    pub(super) tree: Oid,
+    /// What each file that differs is now; `None` for one that is gone.
+    pub(super) files: BTreeMap<String, Option<Indexed>>,
+    /// What they differ from; `None` for all files of the commit.
+    pub(super) since: Option<&'a Snapshot>,
+}
+
+/// The desired state at one commit, read-only.
+///
+/// What did not change since the snapshot before this one is shared with it.
+#[derive(Debug, Clone)]
 pub struct Snapshot {
     commit: CommitSha,
+    tree: Oid,
     pause: Option<String>,
     file_bytes_max: usize,
-    kustomizations: Kustomizations,
-    files: BTreeMap<String, SourceFile>,
-    objects: BTreeMap<ObjectRef, Vec<Place>>,
+    kustomizations: Arc<Kustomizations>,
+    files: BTreeMap<String, Arc<Indexed>>,
+    /// How long the texts of the files are together.
+    bytes: usize,
+    /// The places of an object, in the order of files and documents.
+    objects: BTreeMap<Arc<ObjectRef>, Arc<[Place]>>,
     /// By group and kind.
     definitions: BTreeMap<(String, String), Vec<Definition>>,
-    /// What each blob holds, for the snapshot after this one.
-    read: HashMap<String, Arc<index::File>>,
     skipped: Vec<(String, String)>,
 }
 
 impl Snapshot {
-    /// Indexes the files of a commit; what `previous` has read is not parsed again.
-    pub(super) fn build(
-        commit: CommitSha,
-        files: Vec<SourceFile>,
-        file_bytes_max: usize,
-        previous: Option<&Self>,
-    ) -> Self {
-        let mut read = HashMap::with_capacity(files.len());
-        let indexed: Vec<(SourceFile, Arc<index::File>)> = files
-            .into_iter()
-            .map(|file| {
-                let known = previous.and_then(|previous| previous.read.get(&file.blob)).cloned();
-                let entries = known.unwrap_or_else(|| Arc::new(index::read(&file.text)));
-                read.insert(file.blob.clone(), Arc::clone(&entries));
-                (file, entries)
-            })
-            .collect();
-        let mut snapshot = Self {
-            commit,
-            pause: None,
-            file_bytes_max,
-            kustomizations: Kustomizations::read(&indexed),
-            files: BTreeMap::new(),
-            objects: BTreeMap::new(),
-            definitions: BTreeMap::new(),
-            read,
-            skipped: Vec::new(),
+    /// Indexes the files of a commit; only what differs is looked at.
+    pub(super) fn build(commit: CommitSha, difference: Difference<'_>, file_bytes_max: usize) -> Self {
+        let Difference { tree, files, since } = difference;
+        let mut snapshot = match since {
+            Some(since) => Self { commit, tree, pause: None, file_bytes_max, ..since.clone() },
+            None => Self {
+                commit,
+                tree,
+                pause: None,
+                file_bytes_max,
+                kustomizations: Arc::default(),
+                files: BTreeMap::new(),
+                bytes: 0,
+                objects: BTreeMap::new(),
+                definitions: BTreeMap::new(),
+                skipped: Vec::new(),
+            },
         };
-        for (file, entries) in indexed {
-            let namespace =
-                snapshot.kustomizations.namespace_of(&file.path).map(|found| found.map(str::to_owned));
-            match (entries.as_ref(), namespace) {
-                (Ok(entries), Ok(namespace)) => snapshot.add(&file, entries, namespace.as_deref()),
-                (Err(reason), _) => snapshot.skipped.push((file.path.clone(), reason.clone())),
-                (_, Err(reason)) => snapshot.skipped.push((file.path.clone(), reason)),
-            }
-            snapshot.files.insert(file.path.clone(), file);
-        }
+        snapshot.change(files);
         snapshot
     }
 
-    fn add(&mut self, file: &SourceFile, entries: &[Entry], namespace: Option<&str>) {
-        for entry in entries.iter().filter(|entry| !entry.name.is_empty()) {
-            let target = ObjectRef {
-                api_version: entry.api_version.clone(),
-                kind: entry.kind.clone(),
-                namespace: index::effective_namespace(entry, namespace),
-                name: entry.name.clone(),
-            };
-            if let Some(defined) = &entry.defines {
-                let (path, blob) = (file.path.clone(), file.blob.clone());
-                let definition = Definition { path, blob, document: entry.document };
-                self.definitions.entry(defined.clone()).or_default().push(definition);
+    fn change(&mut self, changes: BTreeMap<String, Option<Indexed>>) {
+        let rebuilt = changes.keys().any(|path| is_kustomization(file_name(path)));
+        let mut unplaced: Vec<String> = changes.keys().cloned().collect();
+        for (path, file) in changes {
+            if let Some(old) = self.files.remove(&path) {
+                self.bytes -= old.source.text.len();
+                self.forget(&old);
             }
-            let place = Place { path: file.path.clone(), document: entry.document };
-            self.objects.entry(target).or_default().push(place);
+            if let Some(file) = file {
+                self.bytes += file.source.text.len();
+                self.files.insert(path, Arc::new(file));
+            }
         }
+        if rebuilt {
+            self.kustomizations = Arc::new(Kustomizations::read(self.files.values().map(AsRef::as_ref)));
+            unplaced = self.files.keys().cloned().collect();
+        }
+        for path in unplaced {
+            self.place(&path);
+        }
+        self.definitions = self.find_definitions();
+        let left_out = |file: &Arc<Indexed>| Some((file.source.path.clone(), file.left_out()?.to_owned()));
+        self.skipped = self.files.values().filter_map(left_out).collect();
+    }
+
+    /// Finds out under which names the objects of a file are applied.
+    fn place(&mut self, path: &str) {
+        let namespace = self.kustomizations.namespace_of(path).map(|found| found.map(str::to_owned));
+        let Some(file) = self.files.get(path).filter(|file| file.namespace.as_ref() != Some(&namespace))
+        else {
+            return;
+        };
+        let file = Arc::clone(file);
+        self.forget(&file);
+        let file = Arc::new(Indexed { namespace: Some(namespace), ..file.as_ref().clone() });
+        for (target, entry) in file.named() {
+            let place = Place { path: path.to_owned(), document: entry.document };
+            let places = self.objects.entry(Arc::new(target)).or_default();
+            let mut several: Vec<Place> = places.iter().cloned().chain([place]).collect();
+            several.sort();
+            *places = several.into();
+        }
+        self.files.insert(path.to_owned(), file);
+    }
+
+    fn forget(&mut self, file: &Indexed) {
+        for (target, _) in file.named() {
+            let Some(places) = self.objects.get_mut(&target) else { continue };
+            let left: Vec<Place> =
+                places.iter().filter(|place| place.path != file.source.path).cloned().collect();
+            if left.is_empty() {
+                self.objects.remove(&target);
+            } else {
+                *places = left.into();
+            }
+        }
+    }
+
+    fn find_definitions(&self) -> BTreeMap<(String, String), Vec<Definition>> {
+        let mut found: BTreeMap<_, Vec<Definition>> = BTreeMap::new();
+        for file in self.files.values().filter(|file| file.left_out().is_none()) {
+            for entry in file.entries() {
+                let Some(defined) = &entry.defines else { continue };
+                let (path, blob) = (file.source.path.clone(), file.source.blob.clone());
+                let definition = Definition { path, blob, document: entry.document };
+                found.entry(defined.clone()).or_default().push(definition);
+            }
+        }
+        found
+    }
+
+    /// The tree of the folder that was read.
+    pub(super) fn tree(&self) -> Oid {
+        self.tree
+    }
+
+    /// How long the texts of all files are together.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The commit.
@@ -169,7 +229,7 @@ impl Snapshot {
     /// # Errors
     /// When no document has it, or several do.
     pub fn locate(&self, target: &ObjectRef) -> Result<Located, LookupError> {
-        match self.objects.get(target).map(Vec::as_slice) {
+        match self.objects.get(target).map(AsRef::as_ref) {
             None | Some([]) => Err(LookupError::Unknown),
             Some([Place { path, document }]) => {
                 let manifest = self.document(path, *document).ok_or(LookupError::Unknown)?;
@@ -217,7 +277,7 @@ impl Snapshot {
             target.kind == kind
                 && namespace.is_none_or(|namespace| target.namespace.as_deref() == Some(namespace))
         };
-        self.objects.keys().filter(fits).cloned().collect()
+        self.objects.keys().map(AsRef::as_ref).filter(fits).cloned().collect()
     }
 
     /// The object that a pod comes from, by the pod's name.
@@ -225,10 +285,11 @@ impl Snapshot {
     /// # Errors
     /// When no object or several could have made it.
     pub fn owner(&self, namespace: &str, pod: &str) -> Result<ObjectRef, OwnerLookupError> {
-        let in_namespace =
-            self.objects.keys().filter(|target| target.namespace.as_deref() == Some(namespace));
+        let makes = |target: &&ObjectRef| {
+            target.namespace.as_deref() == Some(namespace) && owner::makes(&target.kind, &target.name, pod)
+        };
         let mut candidates: Vec<ObjectRef> =
-            in_namespace.filter(|target| owner::makes(&target.kind, &target.name, pod)).cloned().collect();
+            self.objects.keys().map(AsRef::as_ref).filter(makes).cloned().collect();
         match candidates.len() {
             0 => Err(OwnerLookupError::Unknown),
             1 => Ok(candidates.remove(0)),
@@ -268,8 +329,8 @@ impl Snapshot {
     pub fn can_lose_file(&self, path: &str) -> Result<(), String> {
         self.kustomizations.can_lose_file(path)?;
         let may_list = |(left_out, _): &&(String, String)| {
-            is_kustomization(file_name(left_out))
-                && self.text(left_out).is_some_and(|text| text.contains(file_name(path)))
+            let names = |file: &Indexed| !file.has_text || file.source.text.contains(file_name(path));
+            is_kustomization(file_name(left_out)) && self.indexed(left_out).is_some_and(names)
         };
         match self.skipped.iter().find(may_list) {
             Some((left_out, reason)) => {
@@ -283,26 +344,26 @@ impl Snapshot {
     #[must_use]
     pub fn may_have(&self, target: &ObjectRef) -> Option<(&str, &str)> {
         let may = |(path, _): &&(String, String)| {
-            let text = self.text(path).unwrap_or_default();
-            !self.kustomizations.leaves_out(path) && index::speaks_of(text, &target.kind, &target.name)
+            let speaks = |file: &Indexed| file.may_speak_of(&target.kind, &target.name);
+            !self.kustomizations.leaves_out(path) && self.indexed(path).is_some_and(speaks)
         };
         self.skipped.iter().find(may).map(|(path, reason)| (path.as_str(), reason.as_str()))
     }
 
-    /// The text of a file.
+    /// The text of a file; empty for one that is too large or no UTF-8.
     #[must_use]
     pub fn text(&self, path: &str) -> Option<&str> {
-        self.files.get(path).map(|file| file.text.as_ref())
+        self.files.get(path).map(|file| file.source.text.as_ref())
     }
 
-    /// The file at a path.
-    pub(super) fn file(&self, path: &str) -> Option<&SourceFile> {
-        self.files.get(path)
+    /// The file at a path, and what is in it.
+    pub(super) fn indexed(&self, path: &str) -> Option<&Indexed> {
+        self.files.get(path).map(AsRef::as_ref)
     }
 
     /// Every manifest file, in the order of the paths.
-    pub fn files(&self) -> impl Iterator<Item = &SourceFile> {
-        self.files.values()
+    pub fn files(&self) -> impl ExactSizeIterator<Item = &SourceFile> {
+        self.files.values().map(|file| &file.source)
     }
 
     /// Files that were left out, each with the reason.
@@ -314,7 +375,7 @@ impl Snapshot {
     /// How many objects it has.
     #[must_use]
     pub fn objects(&self) -> usize {
-        self.objects.values().map(Vec::len).sum()
+        self.objects.values().map(|places| places.len()).sum()
     }
 }
 
