@@ -156,6 +156,7 @@ impl Config {
             ("repository.limits.fetchMs", u64::from(repository.fetch_ms)),
             ("repository.limits.fetchTotalMs", u64::from(repository.fetch_total_ms)),
             ("repository.limits.fetchBytesMax", repository.fetch_bytes_max as u64),
+            ("repository.limits.retryMs", u64::from(repository.retry_ms)),
         ];
         let zeros = limits.into_iter().filter(|(_, limit)| *limit == 0);
         zeros.map(|(name, _)| format!("{name} is 0, which lets nothing through; 1 is the least")).collect()

@@ -112,6 +112,7 @@ impl Gateway {
         pipeline.guardrails = config.guardrails.clone();
         pipeline.schemas = Arc::new(schemas);
         pipeline.repeats = config.repeats.clone();
+        pipeline.limits.backoff_max_ms = i64::from(config.repository.limits.retry_ms);
         pipeline.receive_limits.body_bytes_max = config.server.limits.body_bytes_max;
         let pipeline = Arc::new(pipeline);
         let (trigger, shutdown) = shutdown::channel();

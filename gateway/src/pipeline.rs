@@ -57,7 +57,7 @@ pub struct Limits {
     pub plugins_running_max: usize,
     /// The first wait before trying again; it doubles each time.
     pub backoff_first_ms: i64,
-    /// The longest wait before trying again.
+    /// The longest wait before trying again, unless a server asks for a longer one.
     pub backoff_max_ms: i64,
 }
 

@@ -16,6 +16,7 @@ mod strategic;
 mod files;
 pub mod git;
 mod push;
+mod signing;
 mod known_hosts;
 mod github;
 pub mod proposal;
@@ -90,7 +91,8 @@ impl Repository {
     pub fn new(config: &Config, data_dir: &Path) -> Result<Self, RepositoryError> {
         let remote = config.clone().check()?;
         let github = remote.github.clone().map(|github| GitHub::new(github, &remote)).transpose()?;
-        let clone = Arc::new(GitClone::new(remote, data_dir));
+        let app = github.as_ref().and_then(GitHub::app);
+        let clone = Arc::new(GitClone::new(remote, app, data_dir));
         Ok(Self { clone, newest: Arc::default(), pause: Arc::default(), github: github.map(Arc::new) })
     }
 
@@ -172,8 +174,8 @@ impl Repository {
                 })
                 .await;
         };
-        self.blocking(move |clone, _| push::check(clone, &on, &changes)).await?;
-        github.commit(base, files, message).await
+        let checked = self.blocking(move |clone, _| push::check(clone, &on, &changes)).await?;
+        github.commit(base, files, message, &checked).await
     }
 
     /// Fetches, then looks for a commit of the branch that has this trailer (`Key: value`), from the

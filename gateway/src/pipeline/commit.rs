@@ -277,6 +277,9 @@ impl Pipeline {
             Retry::Never => Attempted::Settled(ended(OutcomeKind::Failed, detail)),
             Retry::After(wait) => {
                 let after_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX / 1_000);
+                // A server's word holds, whatever is configured.
+                let is_told = kind == "rate-limited";
+                let after_ms = if is_told { after_ms } else { after_ms.min(self.limits.backoff_max_ms) };
                 Attempted::Postponed { after_ms, detail }
             }
             Retry::Now | Retry::LookFirst => Attempted::Postponed { after_ms: 0, detail },

@@ -6,14 +6,18 @@
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::Once;
+use std::sync::{Arc, Once};
 
 use git2::{
-    CertificateCheckStatus, Cred, Direction, ErrorClass, ErrorCode, FetchOptions, Oid, RemoteCallbacks,
+    CertificateCheckStatus, Cred, CredentialType, Direction, ErrorClass, ErrorCode, FetchOptions, Oid,
+    RemoteCallbacks,
 };
 
+use tokio::runtime::Handle;
+
 use super::FoundCommit;
-use super::config::{Access, Remote, read_secret};
+use super::config::{Access, Remote, TOKEN_USERNAME, read_secret};
+use super::github::App;
 use super::known_hosts;
 use super::remote_error::RepositoryError;
 use crate::clock;
@@ -29,13 +33,15 @@ const PACKS_MAX: usize = 500;
 #[derive(Debug)]
 pub(super) struct GitClone {
     pub(super) remote: Remote,
+    /// The App that is meant by [`Access::App`].
+    app: Option<Arc<App>>,
     directory: PathBuf,
 }
 
 impl GitClone {
-    pub(super) fn new(remote: Remote, data_dir: &Path) -> Self {
+    pub(super) fn new(remote: Remote, app: Option<Arc<App>>, data_dir: &Path) -> Self {
         set_server_timeouts(remote.limits.fetch_ms);
-        Self { remote, directory: data_dir.join("repository.git") }
+        Self { remote, app, directory: data_dir.join("repository.git") }
     }
 
     /// The remote, as errors name it.
@@ -166,6 +172,11 @@ impl GitClone {
                     }
                     Cred::userpass_plaintext(&username, &token)
                 });
+            }
+            Access::App(_) => {
+                if let Some(app) = &self.app {
+                    callbacks.credentials(app_credentials(app)?);
+                }
             }
             Access::SshKey { key_file, known_hosts_file } => {
                 let (key, hosts) = (read_secret(key_file)? + "\n", read_secret(known_hosts_file)?);
@@ -324,6 +335,30 @@ pub(super) fn sha_of(oid: Oid) -> CommitSha {
 
 pub(super) fn oid_of(sha: &CommitSha) -> Oid {
     Oid::from_str(sha.as_str()).expect("a commit id is 40 hexadecimal digits")
+}
+
+/// The App's token, and another one if that one is not accepted. Runs on a blocking thread of the runtime.
+fn app_credentials(
+    app: &Arc<App>,
+) -> Result<
+    impl FnMut(&str, Option<&str>, CredentialType) -> Result<Cred, git2::Error> + use<>,
+    RepositoryError,
+> {
+    let (app, runtime) = (Arc::clone(app), Handle::current());
+    let mut token = runtime.block_on(app.token())?;
+    let mut asked = 0;
+    Ok(move |_: &str, _: Option<&str>, _: CredentialType| {
+        match asked {
+            0 => {}
+            1 => {
+                let renewed = runtime.block_on(app.renewed(&token));
+                token = renewed.map_err(|error| refused(&error.to_string()))?;
+            }
+            _ => return Err(refused("the GitHub App's token was not accepted")),
+        }
+        asked += 1;
+        Cred::userpass_plaintext(TOKEN_USERNAME, &token)
+    })
 }
 
 fn refused(reason: &str) -> git2::Error {
