@@ -147,6 +147,7 @@ impl Config {
             ("server.limits.admissionsMax", server.admissions_max as u64),
             ("journal.queueWritesMax", self.journal.queue_writes_max as u64),
             ("guardrails.commitsMax", u64::from(self.guardrails.commits_max)),
+            ("guardrails.workloadsMax", u64::from(self.guardrails.workloads_max)),
             ("guardrails.windowS", u64::from(self.guardrails.window_s)),
             ("repository.limits.fileBytesMax", repository.file_bytes_max as u64),
             ("repository.limits.filesMax", repository.files_max as u64),

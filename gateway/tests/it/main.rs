@@ -11,6 +11,8 @@ mod compiled;
 mod wasi;
 mod hostile;
 mod validate;
+mod grants;
+mod semantics;
 mod create;
 mod crd;
 mod delete;
