@@ -8,6 +8,7 @@ mod custom;
 mod definition;
 mod delete;
 mod draft;
+mod dry_run;
 mod grant;
 mod guardrail;
 mod refusal;
@@ -18,6 +19,7 @@ use serde_json::Value;
 
 pub use custom::{Config, DefinitionError};
 use draft::Draft;
+pub use dry_run::{DryRun, DryRunConfig, DryRunError};
 pub use grant::not_granted;
 use guardrail::protects_itself;
 pub use guardrail::{Guardrails, ObjectPattern, Window};
@@ -44,6 +46,7 @@ pub enum Validated {
 pub struct ValidatedChange {
     base: CommitSha,
     files: Vec<FileChange>,
+    objects: Vec<(ObjectRef, Value)>,
     diff: String,
 }
 
@@ -58,6 +61,12 @@ impl ValidatedChange {
     #[must_use]
     pub fn files(&self) -> &[FileChange] {
         &self.files
+    }
+
+    /// Every object that is changed or made, as it is to be.
+    #[must_use]
+    pub fn objects(&self) -> &[(ObjectRef, Value)] {
+        &self.objects
     }
 
     /// The change as a unified diff.

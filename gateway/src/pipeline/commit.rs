@@ -16,7 +16,7 @@ use crate::record::{
     ChainHead, DueReaction, Proposal, RecordError, RecordedEvent, SettledCommit, Settlement, Stage,
 };
 use crate::repository::{CommitError, FoundCommit, RepositoryError, Retry};
-use crate::validate::{self, Validated, ValidatedChange, Window};
+use crate::validate::{self, DryRunError, Validated, ValidatedChange, Window};
 
 /// How an attempt to commit ends.
 enum Attempted {
@@ -35,6 +35,8 @@ pub(super) enum AttemptError {
     Close(#[source] CommitError),
     #[error("the journal did not answer")]
     Journal(#[from] RecordError),
+    #[error("whether the change is valid cannot be asked")]
+    DryRun(#[from] DryRunError),
     /// Nothing was sent: the attempt is none.
     #[error("the gateway is paused")]
     Paused,
@@ -214,6 +216,7 @@ impl Pipeline {
             &self.schemas,
             &snapshot,
         );
+        let validated = self.dry_run(validated).await?;
         let in_window = if mode == Mode::Observe || matches!(validated, Ok(Validated::Unchanged)) {
             Ok(())
         } else {
@@ -280,6 +283,7 @@ impl Pipeline {
             AttemptError::Repository(error) => (error.retry(), error.kind()),
             AttemptError::Commit(failure) => (failure.retry(), failure.kind()),
             AttemptError::Close(error) => (error.retry(), error.kind()),
+            AttemptError::DryRun(error) => (error.retry(), error.kind()),
             AttemptError::Journal(_) | AttemptError::Paused => (Retry::Now, "journal"),
         };
         self.count_failure("commit", kind);

@@ -124,6 +124,14 @@ pub enum Refusal {
         /// What is wrong.
         reason: String,
     },
+    /// An API server was asked, and refuses it.
+    #[error("{target}: {reason}")]
+    DryRun {
+        /// The object.
+        target: ObjectRef,
+        /// The server's words.
+        reason: String,
+    },
     /// The text cannot be changed so.
     #[error("{target} in {path}: {error}")]
     Edit {
@@ -182,6 +190,7 @@ impl Refusal {
             Self::Schema { .. } => 4,
             Self::Semantics { .. } => 5,
             Self::Create { .. } | Self::Delete { .. } | Self::Edit { .. } | Self::TooLarge { .. } => 6,
+            Self::DryRun { .. } => 7,
         }
     }
 
@@ -205,6 +214,7 @@ impl Refusal {
             Self::Identity { .. } => "identity",
             Self::Schema { .. } => "schema",
             Self::Semantics { .. } => "semantics",
+            Self::DryRun { .. } => "dry-run",
             Self::Edit { .. } => "edit",
             Self::Window { .. } => "too-many-commits",
             Self::Workloads { .. } => "too-many-workloads",

@@ -17,6 +17,7 @@ mod create;
 mod crd;
 mod delete;
 mod documents;
+mod dry_run;
 mod edit;
 mod commit;
 mod git_remote;
