@@ -147,7 +147,12 @@ impl Config {
             ("server.limits.admissionsMax", server.admissions_max as u64),
             ("journal.queueWritesMax", self.journal.queue_writes_max as u64),
             ("guardrails.commitsMax", u64::from(self.guardrails.commits_max)),
+            ("guardrails.workloadsMax", u64::from(self.guardrails.workloads_max)),
             ("guardrails.windowS", u64::from(self.guardrails.window_s)),
+            (
+                "validation.dryRun.timeoutMs",
+                self.validation.dry_run.as_ref().map_or(1, |own| own.timeout_ms.into()),
+            ),
             ("repository.limits.fileBytesMax", repository.file_bytes_max as u64),
             ("repository.limits.filesMax", repository.files_max as u64),
             ("repository.limits.totalBytesMax", repository.total_bytes_max as u64),

@@ -39,7 +39,7 @@ use crate::receive::{self, Rejection};
 use crate::record::{Admission, Journal, RecordError};
 use crate::repository::Repository;
 use crate::telemetry::{Metrics, StatusLabel};
-use crate::validate::{Guardrails, Schemas};
+use crate::validate::{DryRun, DryRunError, Guardrails, Refusals, Schemas, Validated};
 
 /// Why a proposal comes to no commit although nothing is wrong.
 const UNCHANGED: &str = "the desired state already is as proposed";
@@ -93,6 +93,8 @@ pub struct Pipeline {
     pub repeats: Repeats,
     /// What a valid object looks like.
     pub schemas: Arc<Schemas>,
+    /// An API server that is asked what it would make of a change.
+    pub dry_run: Option<DryRun>,
     /// Flux receivers to call after a commit.
     pub notifier: Notifier,
     /// The branch, as Flux names it.
@@ -146,6 +148,7 @@ impl Pipeline {
             guardrails: Guardrails::default(),
             repeats: Repeats::default(),
             schemas: Arc::new(Schemas::kubernetes()),
+            dry_run: None,
             notifier,
             branch: branch.to_owned(),
             newest_commit: watch::Sender::default(),
@@ -155,6 +158,20 @@ impl Pipeline {
             breakers: Breakers::default(),
             hold: Hold::default(),
             wake: Wake::default(),
+        }
+    }
+
+    /// Asks the API server, if one is configured, what it would make of a change that is valid so far.
+    async fn dry_run(
+        &self,
+        validated: Result<Validated, Refusals>,
+    ) -> Result<Result<Validated, Refusals>, DryRunError> {
+        match (&self.dry_run, validated) {
+            (Some(dry_run), Ok(Validated::Change(change))) => {
+                let asked = dry_run.check(change.objects()).await?;
+                Ok(asked.map(|()| Validated::Change(change)))
+            }
+            (_, validated) => Ok(validated),
         }
     }
 

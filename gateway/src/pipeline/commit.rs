@@ -16,7 +16,7 @@ use crate::record::{
     ChainHead, DueReaction, Proposal, RecordError, RecordedEvent, SettledCommit, Settlement, Stage,
 };
 use crate::repository::{CommitError, FoundCommit, RepositoryError, Retry};
-use crate::validate::{self, Validated, ValidatedChange};
+use crate::validate::{self, DryRunError, Validated, ValidatedChange, Window};
 
 /// How an attempt to commit ends.
 enum Attempted {
@@ -35,6 +35,8 @@ pub(super) enum AttemptError {
     Close(#[source] CommitError),
     #[error("the journal did not answer")]
     Journal(#[from] RecordError),
+    #[error("whether the change is valid cannot be asked")]
+    DryRun(#[from] DryRunError),
     /// Nothing was sent: the attempt is none.
     #[error("the gateway is paused")]
     Paused,
@@ -214,8 +216,18 @@ impl Pipeline {
             &self.schemas,
             &snapshot,
         );
+        let validated = self.dry_run(validated).await?;
+        let in_window = if mode == Mode::Observe || matches!(validated, Ok(Validated::Unchanged)) {
+            Ok(())
+        } else {
+            let targets = proposal.changes().patches.iter().map(|patch| &patch.target);
+            self.guardrails.check_window(&reaction.plugin, &self.window(&reaction.plugin).await?, targets)
+        };
         Ok(match validated {
-            Err(refusals) => Err(ended(OutcomeKind::Refused, refusals.to_string())),
+            Err(refusals) => {
+                let refusals = refusals.and(in_window.err());
+                Err(ended(OutcomeKind::Refused, refusals.to_string()))
+            }
             Ok(Validated::Unchanged) if mode == Mode::Observe => {
                 Err(ended(OutcomeKind::Unchanged, UNCHANGED.to_owned()))
             }
@@ -227,15 +239,19 @@ impl Pipeline {
                 commit: None,
                 pull_request: None,
             }),
-            Ok(Validated::Change(change)) => {
-                let since_us = clock::now_us() - i64::from(self.guardrails.window_s) * 1_000_000;
-                let commits = self.journal.commits_since(&reaction.plugin, since_us).await?;
-                match self.guardrails.check_window(&reaction.plugin, commits) {
-                    Ok(()) => Ok((change, mode)),
-                    Err(refusals) => Err(ended(OutcomeKind::Refused, refusals.to_string())),
-                }
-            }
+            Ok(Validated::Change(change)) => match in_window {
+                Ok(()) => Ok((change, mode)),
+                Err(refusals) => Err(ended(OutcomeKind::Refused, refusals.to_string())),
+            },
         })
+    }
+
+    /// What a plugin has done within the guardrails' window, by the journal.
+    async fn window(&self, plugin: &str) -> Result<Window, RecordError> {
+        let since_us = clock::now_us() - i64::from(self.guardrails.window_s) * 1_000_000;
+        let commits = self.journal.commits_since(plugin, since_us).await?;
+        let objects = self.journal.objects_since(plugin, since_us, self.guardrails.workloads_max).await?;
+        Ok(Window { commits, workloads: objects.into_iter().collect() })
     }
 
     /// What a commit's message is made of.
@@ -267,6 +283,7 @@ impl Pipeline {
             AttemptError::Repository(error) => (error.retry(), error.kind()),
             AttemptError::Commit(failure) => (failure.retry(), failure.kind()),
             AttemptError::Close(error) => (error.retry(), error.kind()),
+            AttemptError::DryRun(error) => (error.retry(), error.kind()),
             AttemptError::Journal(_) | AttemptError::Paused => (Retry::Now, "journal"),
         };
         self.count_failure("commit", kind);

@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Draft, Refusal, Rules, check_object, semantics};
+use super::{Draft, Refusal, Rules, check_object, grant, semantics};
 use crate::model::manifest::ObjectRef;
 use crate::repository::LookupError;
 use crate::repository::edit::{edit, read, written};
@@ -28,31 +28,50 @@ pub(super) fn create(
     }
     reasons.extend(identity(target, manifest, beside).map(|reason| refuse(reason).remove(0)));
     reasons.extend(rules.schemas.check(rules.snapshot, target, None, manifest));
-    reasons.extend(semantics::check(target, manifest));
-    let neighbour =
-        draft.snapshot().locate(beside).map_err(|error| Refusal::Lookup { target: beside.clone(), error });
-    let neighbour = match neighbour {
-        Ok(neighbour) if reasons.is_empty() => neighbour,
-        failed => {
-            reasons.extend(failed.err());
+    reasons.extend(semantics::check(target, None, manifest));
+    reasons.extend(grant::check_labels(rules.grants, target, manifest));
+    let (neighbour, path) = match place(draft, target, beside) {
+        Ok(place) => place,
+        Err(more) => {
+            // What is wrong with the name has been said; the file's name is made of it.
+            if reasons.is_empty() || matches!(more.as_slice(), [Refusal::Lookup { .. }]) {
+                reasons.extend(more);
+            }
             return Err(reasons);
         }
     };
+    reasons.extend(grant::check_path(rules.grants, target, &path));
+    if !reasons.is_empty() {
+        return Err(reasons);
+    }
     if is_there(draft, target, manifest).map_err(refuse)? {
         return Ok(());
     }
-    let folder = neighbour.path.rsplit_once('/').map_or("", |(folder, _)| folder);
-    let path = joined(folder, &file_name(target).map_err(refuse)?);
     if draft.has(&path) {
         return Err(refuse(format!("{path} is there already, and has no such object")));
     }
     let text = written(manifest).map_err(|error| refuse(error.to_string()))?;
-    if let Some((kustomization, text)) = listed(draft, &neighbour.path, &path).map_err(refuse)? {
+    if let Some((kustomization, text)) = listed(draft, &neighbour, &path).map_err(refuse)? {
         draft.put(&kustomization, text)?;
     }
     draft.put(&path, text)?;
     draft.now(target, manifest.clone());
     Ok(())
+}
+
+/// The file of the object beside which the new one shall stand, and the new one's own.
+fn place(
+    draft: &Draft<'_>,
+    target: &ObjectRef,
+    beside: &ObjectRef,
+) -> Result<(String, String), Vec<Refusal>> {
+    let neighbour = draft.snapshot().locate(beside);
+    let neighbour = neighbour.map_err(|error| vec![Refusal::Lookup { target: beside.clone(), error }])?;
+    let folder = neighbour.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let name = file_name(target);
+    let name = name.map_err(|reason| vec![Refusal::Create { target: target.clone(), reason }])?;
+    let path = joined(folder, &name);
+    Ok((neighbour.path, path))
 }
 
 /// The manifest says of itself what the plugin says of it.

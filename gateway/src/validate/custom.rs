@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::DryRunConfig;
 use super::definition::{Custom, versions};
 use crate::model::manifest::ObjectRef;
 use crate::repository::{Snapshot, edit};
@@ -20,13 +21,15 @@ const FILE_BYTES_MAX: u64 = 8 << 20;
 /// The most schemas of the desired state that are kept compiled; then they are made anew.
 const KEPT_MAX: usize = 256;
 
-/// Where the schemas of custom kinds are.
+/// What a valid object is held against.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Config {
     /// Files with CustomResourceDefinitions, or folders of such files. What they define, the
     /// repository's own definitions are not asked for.
     pub crds: Vec<PathBuf>,
+    /// An API server that is asked before each commit.
+    pub dry_run: Option<DryRunConfig>,
 }
 
 /// Definitions that the configuration names cannot be used.

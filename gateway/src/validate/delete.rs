@@ -3,7 +3,7 @@
 //! What is not there is gone already. Whatever would leave a kustomization that cannot be built, or
 //! what may be there unseen, is refused. Other documents keep every byte.
 
-use super::{Draft, Refusal, Rules, check_object, protects_itself};
+use super::{Draft, Refusal, Rules, check_object, grant, protects_itself};
 use crate::model::manifest::ObjectRef;
 use crate::model::patch::{Change, Changes};
 use crate::repository::edit::without;
@@ -29,6 +29,8 @@ pub(super) fn delete(
     let snapshot = draft.snapshot();
     let found = match snapshot.locate(target) {
         Ok(located) => {
+            reasons.extend(grant::check_labels(rules.grants, target, &located.manifest));
+            reasons.extend(grant::check_path(rules.grants, target, &located.path));
             reasons.extend(protects_itself(target, &located.manifest));
             reasons.extend(snapshot.can_lose_object(target, &located.path).err().map(refusal));
             Some(located)

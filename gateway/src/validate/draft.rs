@@ -101,7 +101,8 @@ impl<'a> Draft<'a> {
             |(path, text): (&String, &Option<String>)| unified(path, snapshot.text(path), text.as_deref());
         let diff = self.texts.iter().map(unified).collect();
         let files = self.texts.into_iter().map(|(path, content)| FileChange { path, content }).collect();
-        Validated::Change(ValidatedChange { base: snapshot.commit().clone(), files, diff })
+        let objects = self.manifests.into_iter().collect();
+        Validated::Change(ValidatedChange { base: snapshot.commit().clone(), files, objects, diff })
     }
 }
 

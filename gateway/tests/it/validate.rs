@@ -82,7 +82,7 @@ async fn a_file_never_grows_beyond_what_can_be_read_again() {
     let config = config(json!({ "url": fleet.bare.file_url(), "limits": limits }));
     let data = fleet.bare.root.path().join("data");
     let snapshot = Repository::open(&config, &data).await.unwrap().snapshot_at_head().await.unwrap();
-    let patch = json!({ "metadata": { "labels": { "much": "too much" } } });
+    let patch = json!({ "metadata": { "labels": { "much": "too-much" } } });
     assert_eq!(kinds(&check(&snapshot, &everything(), vec![merge(self::web(), patch)])), ["too-large"]);
 }
 

@@ -152,7 +152,7 @@ fn identities() -> Vec<Forged> {
         wide(
             "takes its name away",
             merge(json!({ "metadata": { "name": null } })),
-            &format!("{}; semantics: {THIS}: /metadata/name \"\" is no DNS name", identity("/metadata/name")),
+            &format!("{}; semantics: {THIS}: /metadata has no name", identity("/metadata/name")),
         ),
         wide(
             "moves it",
@@ -172,7 +172,7 @@ fn identities() -> Vec<Forged> {
             "replaces all of it",
             operate(&json!([{ "op": "replace", "path": "", "value": {} }])),
             &format!(
-                "{}; schema: {THIS}:  \"metadata\" is a required property; schema: {THIS}:  \"spec\" is a required property; semantics: {THIS}: /metadata/name \"\" is no DNS name",
+                "{}; schema: {THIS}:  \"metadata\" is a required property; schema: {THIS}:  \"spec\" is a required property; semantics: {THIS}: /spec/selector cannot be changed once the object is there; delete it and make it anew",
                 identity("/apiVersion")
             ),
         ),
@@ -320,7 +320,7 @@ fn merges() -> Vec<Forged> {
 fn creations() -> Vec<Forged> {
     let bad = |name: &str| {
         let shown = format!("ConfigMap default/{name}");
-        format!("semantics: {shown}: /metadata/name {name:?} is no DNS name")
+        format!("semantics: {shown}: /metadata/name is {name:?}, which is no DNS name")
     };
     let escape = |what, name: &str| wide(what, create(name), &bad(name));
     let flux = json!({ "apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization", "metadata": { "name": "all", "namespace": "default" }, "spec": { "path": "/", "prune": true } });
