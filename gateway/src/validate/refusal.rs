@@ -112,6 +112,16 @@ pub enum Refusal {
         /// Why.
         error: EditError,
     },
+    /// An earlier proposal of the same commit wants something else.
+    #[error("{target}: {what} by {by}, which comes first in the same commit")]
+    Conflict {
+        /// The object.
+        target: ObjectRef,
+        /// Which field, and what is done with it.
+        what: String,
+        /// The reaction and the plugin that came first.
+        by: String,
+    },
     /// The plugin has changed enough for now.
     #[error(
         "plugin {plugin} has made {commits_max} commits within {window_s} s, which is guardrails.commitsMax: look \
@@ -154,6 +164,7 @@ impl Refusal {
             Self::Schema { .. } => "schema",
             Self::Semantics { .. } => "semantics",
             Self::Edit { .. } => "edit",
+            Self::Conflict { .. } => "conflict",
             Self::Window { .. } => "too-many-commits",
             Self::TooLarge { .. } => "too-large",
         }
@@ -162,7 +173,7 @@ impl Refusal {
 
 /// All reasons against one proposal; at least one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusals(Vec<Refusal>);
+pub struct Refusals(pub(super) Vec<Refusal>);
 
 impl Refusals {
     pub(super) fn new(reasons: Vec<Refusal>) -> Option<Self> {

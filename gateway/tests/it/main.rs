@@ -25,6 +25,7 @@ mod plugin_cli;
 mod rules_import;
 
 mod pipeline;
+mod burst;
 mod repeats;
 mod pause;
 mod propose;
