@@ -253,9 +253,12 @@ impl Pipeline {
         if let Some(change) = judged.change {
             return Ok(Some(Joint { change, members }));
         }
-        // Together they come to nothing.
-        let unchanged = |(entry, _)| (entry, ended(OutcomeKind::Unchanged, UNCHANGED.to_owned()));
-        self.settle_entries(&members.into_iter().map(unchanged).collect::<Vec<_>>()).await?;
+        // There is no commit to wait for: what they hang on is in the branch, or they come to nothing.
+        let end = |(entry, member)| match member {
+            Member::Changes(_) => (entry, ended(OutcomeKind::Unchanged, UNCHANGED.to_owned())),
+            Member::Depends(outcome, reason) => (entry, ended(outcome, reason)),
+        };
+        self.settle_entries(&members.into_iter().map(end).collect::<Vec<_>>()).await?;
         Ok(None)
     }
 
@@ -302,7 +305,7 @@ impl Pipeline {
                         pull_request: None,
                     },
                     Member::Depends(outcome, reason) => {
-                        ended(outcome, format!("{reason}, by commit {}", sha.short()))
+                        ended(outcome, format!("{reason} (commit {})", sha.short()))
                     }
                 };
                 (entry, settlement)

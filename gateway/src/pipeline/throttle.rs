@@ -71,6 +71,13 @@ impl Budget {
     }
 }
 
+impl AskedWait {
+    fn tell(&self) {
+        let (until, reason) = (clock::rfc3339(self.until_us), &self.reason);
+        tracing::warn!(until, reason, "the queue of commits waits");
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -83,20 +90,21 @@ impl Pipeline {
         {
             let mut budget = lock(budget);
             if let Some(wait) = budget.wait_for(calls, now_us) {
+                wait.tell();
                 *lock(&self.throttle.held) = Some(wait);
                 return Err(AttemptError::Held);
             }
             budget.spend(calls, now_us);
         }
-        Ok(self.journal.note_calls(calls, now_us - Budget::WINDOW_US).await?)
+        Ok(self.journal.note_calls(now_us, calls, now_us - Budget::WINDOW_US).await?)
     }
 
     /// Holds the queue because a server has asked for it.
     pub(super) async fn hold_queue(&self, wait: Duration, reason: String) -> Result<(), RecordError> {
         let wait_us = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
         let until_us = clock::now_us().saturating_add(wait_us);
-        tracing::warn!(until = clock::rfc3339(until_us), reason, "the queue of commits waits");
         let wait = AskedWait { until_us, reason };
+        wait.tell();
         *lock(&self.throttle.held) = Some(wait.clone());
         self.journal.note_wait(wait).await
     }

@@ -48,19 +48,19 @@ pub struct AskedWait {
 /// What is on disk of a commit before it is sent.
 #[derive(Debug)]
 pub(super) enum Note {
-    Calls { calls: u32, forget_us: i64 },
+    Calls { called_us: i64, calls: u32, forget_us: i64 },
     Wait(AskedWait),
 }
 
 pub(super) async fn note(connection: &mut SqliteConnection, note: &Note) -> Result<(), RecordError> {
     match note {
-        Note::Calls { calls, forget_us } => {
+        Note::Calls { called_us, calls, forget_us } => {
             sqlx::query("DELETE FROM calls WHERE called_us < ?")
                 .bind(forget_us)
                 .execute(&mut *connection)
                 .await?;
             sqlx::query("INSERT INTO calls (called_us, calls) VALUES (?, ?)")
-                .bind(clock::now_us())
+                .bind(called_us)
                 .bind(calls)
                 .execute(connection)
                 .await?;
@@ -108,12 +108,12 @@ impl Journal {
             .collect()
     }
 
-    /// Notes calls that are about to be made, and forgets those of before `forget_us`.
+    /// Notes calls that are about to be made, at `called_us`, and forgets those of before `forget_us`.
     ///
     /// # Errors
     /// When the journal does not answer.
-    pub async fn note_calls(&self, calls: u32, forget_us: i64) -> Result<(), RecordError> {
-        self.write(|reply| Write::Note(Note::Calls { calls, forget_us }, reply)).await
+    pub async fn note_calls(&self, called_us: i64, calls: u32, forget_us: i64) -> Result<(), RecordError> {
+        self.write(|reply| Write::Note(Note::Calls { called_us, calls, forget_us }, reply)).await
     }
 
     /// The calls that were made since then, oldest first: when, and how many.

@@ -6,7 +6,9 @@ mod github;
 mod storm;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
+use riposte::config::Config;
 use riposte::crash_point::CrashPoint;
 use serde_json::{Value, json};
 
@@ -179,6 +181,10 @@ fn a_burst_waits_until_it_has_enough_changes() {
     assert_eq!(queue["plugins"][0]["waiting"], 2, "{queue}");
     let metrics = String::from_utf8(process.connect().get("/metrics").body).unwrap();
     assert!(metrics.contains("\nriposte_proposals_waiting 2\n"), "{metrics}");
+    let url = format!("http://{}", process.address);
+    let told = Command::new(env!("CARGO_BIN_EXE_riposte")).args(["queue", "--url", &url]).output().unwrap();
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(told.starts_with("2 waiting since ") && told.contains("if nothing more comes"), "{told}");
     assert_eq!(fleet.log().len(), 1);
     alert(&process, "3", "b-b");
     for (event, outcome) in [(1, "committed"), (2, "unchanged"), (3, "committed")] {
@@ -214,6 +220,34 @@ fn what_is_urgent_takes_along_what_waits() {
     assert_eq!(fleet.log().len(), 2);
 }
 
+#[test]
+fn a_burst_and_a_budget_that_cannot_work_are_refused() {
+    let table = [
+        ("coalesce: { idleMs: 60001 }", "coalesce.idleMs is 60001, and 60000 is the most"),
+        ("coalesce: { waitMaxMs: 60001 }", "coalesce.waitMaxMs is 60001, and 60000 is the most"),
+        ("coalesce: { changesMax: 101 }", "coalesce.changesMax is 101, and 100 is the most"),
+        (
+            "coalesce: { changesMax: 0 }",
+            "coalesce.changesMax is 0, which lets nothing through; 1 is the least",
+        ),
+    ];
+    let repository = |budget: &str| {
+        format!(
+            "repository: {{ url: 'https://h/a/b.git', github: {{ repository: a/b, budget: {budget} }} }}\n"
+        )
+    };
+    for (text, expected) in table {
+        assert_eq!(Config::parse(&format!("{}{text}", repository("{}"))).unwrap_err(), expected);
+    }
+    let refused = Config::parse(&repository("{ perHour: 0 }")).unwrap_err();
+    assert!(refused.starts_with("repository.github.budget.perHour is 0"), "{refused}");
+    let plugins = "plugins: [{ name: p, source: 'bundled:suspend', mode: propose }]";
+    let refused = Config::parse(&format!("{}{plugins}", repository("{ perMinute: 5 }"))).unwrap_err();
+    let expected = "repository.github.budget.perMinute is 5, and a pull request takes 6 calls";
+    assert_eq!(refused, expected);
+    assert!(Config::parse(&format!("{}{plugins}", repository("{ perMinute: 6 }"))).is_ok());
+}
+
 /// Killed in the middle of a burst of three changes and one that comes again; one commit in the end.
 fn killed_at(point: CrashPoint) {
     let fleet = fleet(&["a-a", "b-b", "c-c"]);
@@ -245,6 +279,10 @@ fn killed_at(point: CrashPoint) {
 #[test]
 fn a_burst_goes_on_after_a_restart_wherever_it_was() {
     let points = [
+        CrashPoint::Routing,
+        CrashPoint::Routed,
+        CrashPoint::Dispatching,
+        CrashPoint::Decided,
         CrashPoint::DecisionRecorded,
         CrashPoint::Committing,
         CrashPoint::Validated,

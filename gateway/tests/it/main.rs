@@ -14,6 +14,7 @@ mod validate;
 mod create;
 mod crd;
 mod delete;
+mod draft;
 mod documents;
 mod edit;
 mod commit;

@@ -1,12 +1,14 @@
 //! Proposals of one burst that want different things of one object: the later one is refused by name,
 //! and nothing of it is left.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use tokio::task::block_in_place;
 
 use super::{fleet, intact, paused, resume, waiting};
 use crate::harness::fleet::deployment;
+use crate::harness::github::{Fault, GitHub};
 use crate::harness::guest::{Guest, Image, Laid, core_module, deletes, write};
 use crate::harness::{Fleet, Process};
 
@@ -29,7 +31,7 @@ fn proposing(patches: &[(&str, &str, u32, Value)]) -> Vec<u8> {
 }
 
 /// A configuration with these guests; each gets the events of the type that has its name.
-fn configure(fleet: &Fleet, guests: &[(&str, Vec<u8>)]) -> PathBuf {
+fn configure(fleet: &Fleet, base: &Path, guests: &[(&str, Vec<u8>)]) -> PathBuf {
     let plugins: Vec<Value> = guests
         .iter()
         .map(|(name, bytes)| {
@@ -45,13 +47,13 @@ fn configure(fleet: &Fleet, guests: &[(&str, Vec<u8>)]) -> PathBuf {
             })
         })
         .collect();
-    let text = std::fs::read_to_string(fleet.config("a")).unwrap();
+    let text = std::fs::read_to_string(base).unwrap();
     let start = text.split("plugins:").next().unwrap();
     fleet.beside("plugins.yaml", &format!("{start}plugins: {}\n", json!(plugins)))
 }
 
 /// An event for each plugin, in this order, all decided before any is committed; their reactions.
-fn react_together(config: &PathBuf, names: &[&str]) -> (Process, Vec<Value>) {
+fn react_together(config: &Path, names: &[&str]) -> (Process, Vec<Value>) {
     let mut process = paused(config);
     for (number, name) in names.iter().enumerate() {
         let event = json!({ "specversion": "1.0", "id": number.to_string(), "source": "test", "type": name });
@@ -98,15 +100,15 @@ fn the_later_of_two_that_disagree_is_refused_with_the_name_of_the_first() {
         ("deletes-made", core_module(&deletes("v1", "ConfigMap", "default", "made"))),
     ];
     let names: Vec<&str> = guests.iter().map(|(name, _)| *name).collect();
-    let (process, reactions) = react_together(&configure(&fleet, &guests), &names);
+    let (process, reactions) = react_together(&configure(&fleet, &fleet.config("a"), &guests), &names);
     let conflict = |object: &str, what: &str, by: &str| {
-        format!("conflict: {object}: {what} by {by}, which comes first in the same commit, by commit ")
+        format!("conflict: {object}: {what} by {by}, which comes first in the same commit (commit ")
     };
     let web = "Deployment default/alpine-deployment";
     let expected = [
         ("committed", "because".to_owned()),
         ("refused", conflict(web, "/spec/replicas is set otherwise", "reaction 1 of plugin zero")),
-        ("unchanged", "the desired state already is as proposed, by commit ".to_owned()),
+        ("unchanged", "the desired state already is as proposed (commit ".to_owned()),
         ("committed", "because".to_owned()),
         ("refused", format!("grant-field: {web}: the plugin has no grant for /spec/paused")),
         ("refused", conflict(web, "/spec/replicas is set otherwise", "reaction 1 of plugin zero")),
@@ -116,7 +118,7 @@ fn the_later_of_two_that_disagree_is_refused_with_the_name_of_the_first() {
             conflict("Deployment default/other", "it is deleted", "reaction 7 of plugin deletes-other"),
         ),
         ("committed", "because".to_owned()),
-        ("unchanged", "the desired state already is as proposed, by commit ".to_owned()),
+        ("unchanged", "the desired state already is as proposed (commit ".to_owned()),
         ("refused", conflict("ConfigMap default/made", "it is made otherwise", "reaction 9 of plugin makes")),
         ("refused", conflict("ConfigMap default/made", "it is made otherwise", "reaction 9 of plugin makes")),
     ];
@@ -132,4 +134,22 @@ fn the_later_of_two_that_disagree_is_refused_with_the_name_of_the_first() {
     assert!(fleet.file("apps/configmap-made.yaml").contains("key: one"));
     assert_eq!(fleet.bare.git(&["ls-tree", "--name-only", "main", "apps/other.yaml"]), "");
     intact(&process);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conflict_is_none_the_less_one_when_the_answer_was_lost() {
+    const NAME: &str = "alpine-deployment";
+    let fleet = fleet(&[NAME]);
+    let github = GitHub::start(&fleet.bare.path()).await;
+    let scale = |replicas: i64| ("Deployment", NAME, 1, json!({ "spec": { "replicas": replicas } }));
+    let guests = [("zero", proposing(&[scale(0)])), ("five", proposing(&[scale(5)]))];
+    let config = configure(&fleet, &fleet.config_on_github("a", &github, "enforce"), &guests);
+    github.next(Fault::CutAfter);
+    let (process, reactions) = block_in_place(|| react_together(&config, &["zero", "five"]));
+    assert_eq!(reactions[0]["outcome"], "committed", "{:#}", reactions[0]);
+    assert_eq!(reactions[1]["outcome"], "refused", "{:#}", reactions[1]);
+    let reason = reactions[1]["reason"].as_str().unwrap();
+    assert!(reason.contains("/spec/replicas is set otherwise by reaction 1 of plugin zero"), "{reason}");
+    assert_eq!(fleet.log().len(), 2);
+    block_in_place(|| intact(&process));
 }

@@ -1,5 +1,7 @@
 //! A burst and GitHub: answers that are lost, requests to wait, our own budget.
 
+use std::path::{Path, PathBuf};
+
 use serde_json::Value;
 use tokio::task::block_in_place;
 
@@ -40,6 +42,14 @@ fn all_committed(process: &mut Process, fleet: &Fleet) {
     assert_eq!(fleet.log().len(), 2, "{:#?}", fleet.log());
     NAMES.iter().for_each(|name| assert_eq!(fleet.file(&format!("apps/{name}.yaml")), scaled(name)));
     intact(process);
+}
+
+/// The configuration with another budget.
+fn budgeted(fleet: &Fleet, config: &Path, budget: &str) -> PathBuf {
+    let text = std::fs::read_to_string(config).unwrap();
+    let named = "repository: acme/desired";
+    assert!(text.contains(named));
+    fleet.beside("a.yaml", &text.replacen(named, &format!("{named}, budget: {budget}"), 1))
 }
 
 /// Attempts to commit of the only reaction to an event.
@@ -120,11 +130,7 @@ async fn a_budget_that_is_used_up_waits_and_drops_nothing() {
     let fleet = fleet(&NAMES);
     let github = GitHub::start(&fleet.bare.path()).await;
     let config = fleet.config_on_github("a", &github, "enforce");
-    let text = std::fs::read_to_string(&config).unwrap();
-    let budget = ", budget: { perMinute: 50, perHour: 2 } }";
-    let text = text.replacen("repository: acme/desired }", &format!("repository: acme/desired{budget}"), 1);
-    assert!(text.contains(budget));
-    let config = fleet.beside("a.yaml", &text);
+    let config = budgeted(&fleet, &config, "{ perMinute: 50, perHour: 2 }");
     block_in_place(|| {
         let mut process = Process::start(&config, None);
         for (event, name) in (1..).zip(["a-a", "b-b"]) {
@@ -156,6 +162,27 @@ async fn a_budget_that_is_used_up_waits_and_drops_nothing() {
     });
     assert_eq!((commits(&github), fleet.log().len()), (3, 4));
     assert_eq!(gateways_commits(&fleet), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_request_is_paid_for_from_the_same_budget() {
+    let fleet = fleet(&NAMES);
+    let github = GitHub::start(&fleet.bare.path()).await;
+    let config = budgeted(&fleet, &fleet.config_on_github("a", &github, "propose"), "{ perHour: 11 }");
+    block_in_place(|| {
+        let mut process = Process::start(&config, None);
+        alert(&process, "a-a", "a-a");
+        assert_eq!(ended(&mut process, 1)["outcome"], "proposed");
+        assert_eq!(queue(&process)["budget"]["hour"]["left"], 5);
+        alert(&process, "b-b", "b-b");
+        while !queue(&process)["held"].is_object() {
+            process.wait_for_line(|_| true);
+        }
+        let event = process.connect().get("/v1/events/2").json();
+        let because = event["reactions"][0]["waitsBecause"].as_str().unwrap();
+        assert!(because.starts_with("held: repository.github.budget is used up"), "{because}");
+    });
+    assert_eq!(github.pulls().len(), 1);
 }
 
 /// Commits of the branch that a gateway has made.
