@@ -15,7 +15,7 @@ use crate::commit::Notifier;
 use crate::commit::notify::NotifyError;
 use crate::config::{Config, ConfigError};
 use crate::dispatch::{self, Allocation, Catalog, Compiler, Engine, Renewal, Stamp};
-use crate::pipeline::{Modes, Pauses, Pipeline};
+use crate::pipeline::{Modes, Pauses, Pipeline, Throttle};
 use crate::record::{Journal, RecordError};
 use crate::repository::{Repository, RepositoryError};
 use crate::server::{self, App};
@@ -118,6 +118,8 @@ impl Gateway {
         pipeline.dry_run = dry_run;
         pipeline.repeats = config.repeats.clone();
         pipeline.limits.backoff_max_ms = i64::from(config.repository.limits.retry_ms);
+        pipeline.coalesce = config.coalesce.clone();
+        pipeline.throttle = Throttle::new(&pipeline.journal, pipeline.repository.budget()).await?;
         pipeline.receive_limits.body_bytes_max = config.server.limits.body_bytes_max;
         let pipeline = Arc::new(pipeline);
         let (trigger, shutdown) = shutdown::channel();

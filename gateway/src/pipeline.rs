@@ -5,16 +5,20 @@
 //! journal. Nothing is decided here that a stage could decide.
 
 mod breaker;
+mod burst;
 mod commit;
 mod decide;
 mod hold;
+mod judge;
 mod modes;
 mod pauses;
 mod plugins;
 mod preview;
 mod process;
 mod propose;
+mod queue;
 mod repeats;
+mod throttle;
 mod turns;
 
 use std::sync::Arc;
@@ -29,9 +33,11 @@ pub use hold::Hold;
 pub use modes::Modes;
 pub use pauses::Pauses;
 pub use preview::Preview;
+pub use queue::{Queue, Step};
 pub use repeats::Repeats;
+pub use throttle::{PROPOSE_CALLS, Throttle};
 
-use crate::commit::Notifier;
+use crate::commit::{Coalesce, Notifier};
 use crate::crash_point::CrashPoint;
 use crate::dispatch::Catalog;
 use crate::model::manifest::CommitSha;
@@ -91,6 +97,10 @@ pub struct Pipeline {
     pub guardrails: Guardrails,
     /// How long reports of one incident are one.
     pub repeats: Repeats,
+    /// How proposals are joined into commits.
+    pub coalesce: Coalesce,
+    /// What holds all commits.
+    pub throttle: Throttle,
     /// What a valid object looks like.
     pub schemas: Arc<Schemas>,
     /// An API server that is asked what it would make of a change.
@@ -147,6 +157,8 @@ impl Pipeline {
             pauses: Pauses::default(),
             guardrails: Guardrails::default(),
             repeats: Repeats::default(),
+            coalesce: Coalesce::default(),
+            throttle: Throttle::default(),
             schemas: Arc::new(Schemas::kubernetes()),
             dry_run: None,
             notifier,

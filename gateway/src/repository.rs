@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, watch};
 
-pub use config::Config;
+pub use config::{BudgetConfig, Config};
 pub use edit::EditError;
 pub use index::SourceFile;
 pub use kustomize::unlisted;
@@ -190,6 +190,23 @@ impl Repository {
     ) -> Result<Option<FoundCommit>, RepositoryError> {
         let (trailer, base) = (trailer.to_owned(), base.clone());
         self.blocking(move |clone, _| clone.find(&trailer, &base)).await
+    }
+
+    /// The same of several trailers, each from the head back to its own base, with one fetch.
+    ///
+    /// # Errors
+    /// When the remote cannot be read or a way back is longer than the limit.
+    pub async fn find_commits_with(
+        &self,
+        wanted: Vec<(String, CommitSha)>,
+    ) -> Result<Vec<Option<FoundCommit>>, RepositoryError> {
+        self.blocking(move |clone, _| clone.find_each(&wanted)).await
+    }
+
+    /// What may be asked of GitHub, if the repository is written through its API.
+    #[must_use]
+    pub fn budget(&self) -> Option<&BudgetConfig> {
+        self.clone.remote.github.as_ref().map(|github| &github.budget)
     }
 
     /// Whether the repository can be read and, as far as asking tells, written: one line for people.

@@ -3,6 +3,7 @@
 //!
 //! All reasons against a proposal are collected and given at once. Nothing here writes.
 
+mod claim;
 mod create;
 mod custom;
 mod definition;
@@ -17,8 +18,9 @@ mod semantics;
 
 use serde_json::Value;
 
+pub use claim::Claims;
 pub use custom::{Config, DefinitionError};
-use draft::Draft;
+pub use draft::Draft;
 pub use dry_run::{DryRun, DryRunConfig, DryRunError};
 pub use grant::not_granted;
 use guardrail::protects_itself;
@@ -76,6 +78,27 @@ impl ValidatedChange {
     }
 }
 
+/// What one of several proposals changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    diff: String,
+    objects: Vec<(ObjectRef, Value)>,
+}
+
+impl Piece {
+    /// The change as a unified diff, on top of the proposals before it.
+    #[must_use]
+    pub fn diff(&self) -> &str {
+        &self.diff
+    }
+
+    /// Every object that it changes or makes, as it is to be.
+    #[must_use]
+    pub fn objects(&self) -> &[(ObjectRef, Value)] {
+        &self.objects
+    }
+}
+
 /// What a proposal is held against.
 struct Rules<'a> {
     grants: &'a Grants,
@@ -95,35 +118,56 @@ pub fn validate(
     schemas: &Schemas,
     snapshot: &Snapshot,
 ) -> Result<Validated, Refusals> {
-    let rules = Rules { grants, guardrails, schemas, snapshot };
     let mut draft = Draft::new(snapshot);
+    if add(&mut draft, changes, grants, guardrails, schemas)?.is_some() {
+        draft.accept("");
+    }
+    Ok(draft.finish())
+}
+
+/// Checks a proposal's changes against what the draft has come to, and makes the new texts, which are
+/// the draft's once it is told to accept them; `None` when there is nothing to change.
+///
+/// # Errors
+/// Every reason why it is refused: one is that it would undo what an earlier proposal does.
+pub fn add(
+    draft: &mut Draft<'_>,
+    changes: &Changes,
+    grants: &Grants,
+    guardrails: &Guardrails,
+    schemas: &Schemas,
+) -> Result<Option<Piece>, Refusals> {
+    let rules = Rules { grants, guardrails, schemas, snapshot: draft.snapshot() };
+    draft.begin();
     let mut refusals = Vec::new();
     for patch in &changes.patches {
         let drafted = match &patch.change {
-            Change::Delete {} => delete::delete(&mut draft, &rules, &patch.target),
+            Change::Delete {} => delete::delete(draft, &rules, &patch.target),
             _ if delete::deletes(changes, &patch.target) => {
                 let reason = "another patch of the proposal deletes it".to_owned();
                 Err(vec![Refusal::Delete { target: patch.target.clone(), reason }])
             }
             Change::Create { manifest, beside } => {
-                create::create(&mut draft, &rules, &patch.target, manifest, beside)
+                create::create(draft, &rules, &patch.target, manifest, beside)
             }
             Change::JsonPatch(_) | Change::MergePatch(_) | Change::StrategicMergePatch(_) => {
-                change(&mut draft, &rules, patch)
+                change(draft, &rules, patch)
             }
         };
         refusals.extend(drafted.err().unwrap_or_default());
     }
-    match Refusals::new(refusals) {
-        Some(refusals) => Err(refusals),
-        None => Ok(draft.finish()),
-    }
+    let piece = if refusals.is_empty() { draft.piece() } else { Err(refusals) };
+    piece.map_err(Refusals::ranked)
 }
 
 /// Changes an object that is there.
 fn change(draft: &mut Draft<'_>, rules: &Rules<'_>, patch: &Patch) -> Result<(), Vec<Refusal>> {
     let target = &patch.target;
     let (mut located, reasons) = allowed(target, rules, draft.snapshot())?;
+    if draft.is_deleted(&located) {
+        let gone = || Refusal::Delete { target: target.clone(), reason: "it is deleted".to_owned() };
+        return Err(vec![draft.taken(target).unwrap_or_else(gone)]);
+    }
     located.document = draft.document(&located);
     let before = draft.manifest(target).unwrap_or(&located.manifest);
     let (after, text) = apply(patch, &located, before, draft.text(&located.path), rules, reasons)?;

@@ -87,6 +87,26 @@ pub struct GitHubConfig {
     pub api_url: String,
     /// `owner/name`.
     pub repository: String,
+    /// How much is asked of it.
+    #[serde(default)]
+    pub budget: BudgetConfig,
+}
+
+/// The calls that may be made to change something at GitHub, which allows 80 in a minute and 500 in an
+/// hour.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct BudgetConfig {
+    /// Within a minute.
+    pub per_minute: u32,
+    /// Within an hour.
+    pub per_hour: u32,
+}
+
+impl Default for BudgetConfig {
+    fn default() -> Self {
+        Self { per_minute: 60, per_hour: 400 }
+    }
 }
 
 /// Who plain Git commits are by.
@@ -339,7 +359,8 @@ fn is_githubs(url: &Url) -> bool {
 
 fn github_of(url: &Url) -> Result<GitHubConfig, RepositoryError> {
     let repository = url.path().trim_matches('/').trim_end_matches(".git").to_owned();
-    GitHubConfig { api_url: default_api_url(), repository }.check()
+    let budget = BudgetConfig::default();
+    GitHubConfig { api_url: default_api_url(), repository, budget }.check()
 }
 
 fn wrong(reason: String) -> RepositoryError {

@@ -128,11 +128,38 @@ impl GitClone {
         trailer: &str,
         base: &CommitSha,
     ) -> Result<Option<FoundCommit>, RepositoryError> {
+        let wanted = [(trailer.to_owned(), base.clone())];
+        Ok(self.find_each(&wanted)?.pop().flatten())
+    }
+
+    /// The newest commit of the branch with each trailer, as far back as its base. Several trailers can be
+    /// of one commit.
+    pub(super) fn find_each(
+        &self,
+        wanted: &[(String, CommitSha)],
+    ) -> Result<Vec<Option<FoundCommit>>, RepositoryError> {
         let head = self.head()?;
+        let mut all: Vec<Option<FoundCommit>> = Vec::with_capacity(wanted.len());
+        for (trailer, base) in wanted {
+            let known = all.iter().flatten().find(|found| has_trailer(&found.message, trailer)).cloned();
+            all.push(match known {
+                Some(found) => Some(found),
+                None => self.find_from(&head, trailer, base)?,
+            });
+        }
+        Ok(all)
+    }
+
+    fn find_from(
+        &self,
+        head: &CommitSha,
+        trailer: &str,
+        base: &CommitSha,
+    ) -> Result<Option<FoundCommit>, RepositoryError> {
         let failed = |source| RepositoryError::of_clone("search the branch for our commit", source);
         let clone = self.open()?;
         let mut walk = clone.revwalk().map_err(failed)?;
-        walk.push(oid_of(&head)).map_err(failed)?;
+        walk.push(oid_of(head)).map_err(failed)?;
         let base_known = clone.find_commit(oid_of(base)).is_ok();
         if base_known {
             walk.hide(oid_of(base)).map_err(failed)?;

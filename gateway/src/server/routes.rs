@@ -119,6 +119,9 @@ async fn ready(State(app): State<App>) -> Response {
 }
 
 async fn metrics(State(app): State<App>) -> Response {
+    if let Err(error) = app.pipeline.queue().await {
+        tracing::warn!(error = %error, "the metrics of the queue are old: the journal does not answer");
+    }
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, content_type)], app.pipeline.metrics.encode()).into_response()
 }

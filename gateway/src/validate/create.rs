@@ -44,7 +44,9 @@ pub(super) fn create(
     if !reasons.is_empty() {
         return Err(reasons);
     }
-    if is_there(draft, target, manifest).map_err(refuse)? {
+    // An earlier proposal of the same commit may have made or deleted it.
+    let taken = |reason| draft.taken(target).map_or_else(|| refuse(reason), |taken| vec![taken]);
+    if is_there(draft, target, manifest).map_err(taken)? {
         return Ok(());
     }
     if draft.has(&path) {
@@ -95,6 +97,7 @@ fn identity(target: &ObjectRef, manifest: &Value, beside: &ObjectRef) -> Option<
 /// Whether the very same object is there. Kustomize may have given it its namespace.
 fn is_there(draft: &Draft<'_>, target: &ObjectRef, manifest: &Value) -> Result<bool, String> {
     let found = match draft.snapshot().locate(target) {
+        Ok(located) if draft.is_deleted(&located) => return Err("it is deleted".to_owned()),
         Ok(located) => located.manifest,
         Err(LookupError::Unknown) => match draft.manifest(target) {
             Some(made) => made.clone(),

@@ -36,6 +36,7 @@ pub(super) fn delete(
             Some(located)
         }
         Err(LookupError::Unknown) => {
+            reasons.extend(draft.manifest(target).and(draft.taken(target)));
             let may_have = snapshot.may_have(target);
             reasons.extend(
                 may_have
@@ -73,6 +74,6 @@ fn remove(draft: &mut Draft<'_>, target: &ObjectRef, located: &Located) -> Resul
             draft.remove(path);
         }
     }
-    draft.deleted(located);
+    draft.deleted(target, located);
     Ok(())
 }

@@ -142,6 +142,16 @@ pub enum Refusal {
         /// Why.
         error: EditError,
     },
+    /// An earlier proposal of the same commit wants something else.
+    #[error("{target}: {what} by {by}, which comes first in the same commit")]
+    Conflict {
+        /// The object.
+        target: ObjectRef,
+        /// Which field, and what is done with it.
+        what: String,
+        /// The reaction and the plugin that came first.
+        by: String,
+    },
     /// The plugin has changed enough for now.
     #[error(
         "plugin {plugin} has made {commits_max} commits within {window_s} s, which is guardrails.commitsMax: look \
@@ -216,6 +226,7 @@ impl Refusal {
             Self::Semantics { .. } => "semantics",
             Self::DryRun { .. } => "dry-run",
             Self::Edit { .. } => "edit",
+            Self::Conflict { .. } => "conflict",
             Self::Window { .. } => "too-many-commits",
             Self::Workloads { .. } => "too-many-workloads",
             Self::TooLarge { .. } => "too-large",
@@ -225,12 +236,17 @@ impl Refusal {
 
 /// All reasons against one proposal, in the order of their ranks; at least one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusals(Vec<Refusal>);
+pub struct Refusals(pub(super) Vec<Refusal>);
 
 impl Refusals {
-    pub(super) fn new(mut reasons: Vec<Refusal>) -> Option<Self> {
+    pub(super) fn new(reasons: Vec<Refusal>) -> Option<Self> {
+        (!reasons.is_empty()).then(|| Self::ranked(reasons))
+    }
+
+    /// There is at least one.
+    pub(super) fn ranked(mut reasons: Vec<Refusal>) -> Self {
         reasons.sort_by_key(Refusal::rank);
-        (!reasons.is_empty()).then_some(Self(reasons))
+        Self(reasons)
     }
 
     /// These and more.

@@ -16,6 +16,7 @@ mod semantics;
 mod create;
 mod crd;
 mod delete;
+mod draft;
 mod documents;
 mod dry_run;
 mod index;
@@ -33,6 +34,7 @@ mod plugin_cli;
 mod rules_import;
 
 mod pipeline;
+mod burst;
 mod repeats;
 mod pause;
 mod propose;
