@@ -215,6 +215,13 @@ pub(super) async fn settle(
         .bind(now)
         .execute(&mut *connection)
         .await?;
+        sqlx::query(
+            "INSERT OR IGNORE INTO changed_objects SELECT reactions.id, json_extract(patch.value, '$.target') \
+             FROM reactions, json_each(decision, '$.patches') patch WHERE reactions.id = ?",
+        )
+        .bind(id)
+        .execute(&mut *connection)
+        .await?;
     }
     if let Some(pull_request) = &settlement.pull_request {
         pull_request::insert(connection, id, pull_request).await?;
@@ -372,11 +379,11 @@ impl Journal {
         since_us: i64,
         objects_max: u32,
     ) -> Result<Vec<ObjectRef>, RecordError> {
-        // A commit has one reaction at most, and that one as many patches as the plugin's limit allows.
-        let targets = "SELECT DISTINCT json_extract(patch.value, '$.target') FROM commits \
-                       JOIN reactions ON reactions.id = reaction_id, json_each(reactions.decision, '$.patches') patch \
+        // From the few commits of the window, not from all reactions of the plugin.
+        let objects = "SELECT DISTINCT object FROM commits CROSS JOIN reactions ON id = commits.reaction_id \
+                       CROSS JOIN changed_objects ON changed_objects.reaction_id = id \
                        WHERE committed_us >= ? AND plugin = ? LIMIT ?";
-        let found: Vec<String> = sqlx::query_scalar(targets)
+        let found: Vec<String> = sqlx::query_scalar(objects)
             .bind(since_us)
             .bind(plugin)
             .bind(objects_max)
