@@ -32,10 +32,10 @@ pub(super) fn create(
     reasons.extend(grant::check_labels(rules.grants, target, manifest));
     let (neighbour, path) = match place(draft, target, beside) {
         Ok(place) => place,
-        Err(reason) => {
+        Err(more) => {
             // What is wrong with the name has been said; the file's name is made of it.
-            if reasons.is_empty() || matches!(reason, Refusal::Lookup { .. }) {
-                reasons.push(reason);
+            if reasons.is_empty() || matches!(more.as_slice(), [Refusal::Lookup { .. }]) {
+                reasons.extend(more);
             }
             return Err(reasons);
         }
@@ -60,11 +60,16 @@ pub(super) fn create(
 }
 
 /// The file of the object beside which the new one shall stand, and the new one's own.
-fn place(draft: &Draft<'_>, target: &ObjectRef, beside: &ObjectRef) -> Result<(String, String), Refusal> {
+fn place(
+    draft: &Draft<'_>,
+    target: &ObjectRef,
+    beside: &ObjectRef,
+) -> Result<(String, String), Vec<Refusal>> {
     let neighbour = draft.snapshot().locate(beside);
-    let neighbour = neighbour.map_err(|error| Refusal::Lookup { target: beside.clone(), error })?;
+    let neighbour = neighbour.map_err(|error| vec![Refusal::Lookup { target: beside.clone(), error }])?;
     let folder = neighbour.path.rsplit_once('/').map_or("", |(folder, _)| folder);
-    let name = file_name(target).map_err(|reason| Refusal::Create { target: target.clone(), reason })?;
+    let name = file_name(target);
+    let name = name.map_err(|reason| vec![Refusal::Create { target: target.clone(), reason }])?;
     let path = joined(folder, &name);
     Ok((neighbour.path, path))
 }

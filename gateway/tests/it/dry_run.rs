@@ -21,10 +21,13 @@ use crate::harness::{Fleet, Process, cloudevent, shell_in};
 /// What is answered to a change: a status, and a body.
 type Answer = (u16, Value);
 
+/// A request, its token, and its body.
+type Asked = (String, Option<String>, Value);
+
 /// An API server with these answers, one a request that changes something, the last one for ever.
 struct ApiServer {
     server: Server,
-    seen: Arc<Mutex<Vec<(String, Option<String>, Value)>>>,
+    seen: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl ApiServer {
@@ -61,7 +64,7 @@ impl ApiServer {
         kubeconfig(fleet, &json!({ "server": self.server.origin() }), user)
     }
 
-    fn seen(&self) -> Vec<(String, Option<String>, Value)> {
+    fn seen(&self) -> Vec<Asked> {
         self.seen.lock().unwrap().clone()
     }
 }
