@@ -251,8 +251,11 @@ impl Connection {
             .method(method)
             .uri(uri)
             .header(header::ACCEPT, "application/json")
-            .header(header::CONTENT_TYPE, "application/apply-patch+yaml")
             .header(header::USER_AGENT, concat!("riposte/", env!("CARGO_PKG_VERSION")));
+        // A request without a body that has a type is refused.
+        if !body.is_empty() {
+            request = request.header(header::CONTENT_TYPE, "application/apply-patch+yaml");
+        }
         if let Some(authorization) = &self.access.authorization {
             request = request.header(header::AUTHORIZATION, authorization.clone());
         }

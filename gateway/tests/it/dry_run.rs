@@ -37,7 +37,12 @@ impl ApiServer {
         let server = Server::start(move |request: Request<Bytes>| {
             let (answers, sink) = (Arc::clone(&answers), Arc::clone(&sink));
             async move {
+                // As a real one does, of a look-up too.
+                let is_typed = request.headers().contains_key("content-type");
                 let (status, body) = match request.method().as_str() {
+                    method if is_typed != (method == "PATCH") => {
+                        (415, json!({ "message": "415: Unsupported Media Type" }))
+                    }
                     "GET" => discovery(request.uri().path()),
                     _ => {
                         let mut answers = answers.lock().unwrap();
