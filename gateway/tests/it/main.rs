@@ -28,6 +28,7 @@ mod plugin_cli;
 mod rules_import;
 
 mod pipeline;
+mod faults;
 mod repeats;
 mod pause;
 mod propose;
