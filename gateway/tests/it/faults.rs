@@ -162,6 +162,11 @@ async fn through(on: On, inject: fn(&Scene), met: Met, heal: fn(&Scene)) {
         let audit = process.connect().get("/v1/audit").json();
         assert_eq!(audit["intact"], true, "{audit}");
         assert_eq!(process.terminate(), Some(0));
+        let journal = std::fs::read(scene.fleet.bare.root.path().join("a/riposte.db")).unwrap();
+        for secret in ["ghs_token", TOKEN, github::TOKEN] {
+            let is_in = journal.windows(secret.len()).any(|window| window == secret.as_bytes());
+            assert!(!is_in, "{secret} is in the journal");
+        }
     });
 }
 
