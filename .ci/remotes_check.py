@@ -192,10 +192,11 @@ def make_key(root: pathlib.Path, *kind: str) -> pathlib.Path:
 
 
 def git_verifies(root: pathlib.Path, bare: pathlib.Path, key: pathlib.Path) -> None:
-    public = key.with_suffix(".pub").read_text()
+    public, other = key.with_suffix(".pub"), root / "somebody"
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", other)
     verify = ["git", "-C", bare, "-c", f"gpg.ssh.allowedSignersFile={root}/allowed", "verify-commit", "main"]
-    for signer, expected in ((COMMITTER, True), ("someone@example.com", False)):
-        (root / "allowed").write_text(f'{signer} namespaces="git" {public}')
+    for trusted, expected in ((public, True), (other.with_suffix(".pub"), False)):
+        (root / "allowed").write_text(f'{COMMITTER} namespaces="git" {trusted.read_text()}')
         verified = subprocess.run(verify, capture_output=True, text=True)
         assert (verified.returncode == 0) == expected, verified.stderr
         if expected:
@@ -203,7 +204,7 @@ def git_verifies(root: pathlib.Path, bare: pathlib.Path, key: pathlib.Path) -> N
     # One byte of another commit's text, and it is nobody's signature.
     raw = run("git", "-C", bare, "cat-file", "commit", "main").replace("Scale default", "Scale defiant", 1)
     forged = run("git", "-C", bare, "hash-object", "-t", "commit", "-w", "--stdin", input=raw).strip()
-    (root / "allowed").write_text(f"{COMMITTER} {public}")
+    (root / "allowed").write_text(f"{COMMITTER} {public.read_text()}")
     assert subprocess.run([*verify[:-1], forged], capture_output=True).returncode != 0
 
 

@@ -111,6 +111,7 @@ impl Pipeline {
             }
             Err(error) => {
                 let wait = self.hold.after(&error);
+                self.count_failure("read", error.kind());
                 let (detail, wait_ms) = (chain(&error), wait.as_millis());
                 tracing::warn!(error = %detail, reactions = due.len(), wait_ms, "reactions wait: the desired state cannot be read");
                 deciding.turns.leave_all();

@@ -9,8 +9,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Once};
 
 use git2::{
-    CertificateCheckStatus, Cred, CredentialType, Direction, ErrorClass, ErrorCode, FetchOptions, Oid,
-    RemoteCallbacks,
+    CertificateCheckStatus, Cred, Direction, ErrorClass, ErrorCode, FetchOptions, Oid, RemoteCallbacks,
 };
 
 use tokio::runtime::Handle;
@@ -202,7 +201,7 @@ impl GitClone {
             }
             Access::App(_) => {
                 if let Some(app) = &self.app {
-                    callbacks.credentials(app_credentials(app)?);
+                    offer_token(&mut callbacks, app)?;
                 }
             }
             Access::SshKey { key_file, known_hosts_file } => {
@@ -364,17 +363,13 @@ pub(super) fn oid_of(sha: &CommitSha) -> Oid {
     Oid::from_str(sha.as_str()).expect("a commit id is 40 hexadecimal digits")
 }
 
-/// The App's token, and another one if that one is not accepted. Runs on a blocking thread of the runtime.
-fn app_credentials(
-    app: &Arc<App>,
-) -> Result<
-    impl FnMut(&str, Option<&str>, CredentialType) -> Result<Cred, git2::Error> + use<>,
-    RepositoryError,
-> {
+/// Offers the App's token, and another one if that one is not accepted. Runs on a blocking thread of the
+/// runtime.
+fn offer_token(callbacks: &mut RemoteCallbacks<'static>, app: &Arc<App>) -> Result<(), RepositoryError> {
     let (app, runtime) = (Arc::clone(app), Handle::current());
     let mut token = runtime.block_on(app.token())?;
     let mut asked = 0;
-    Ok(move |_: &str, _: Option<&str>, _: CredentialType| {
+    callbacks.credentials(move |_, _, _| {
         match asked {
             0 => {}
             1 => {
@@ -385,7 +380,8 @@ fn app_credentials(
         }
         asked += 1;
         Cred::userpass_plaintext(TOKEN_USERNAME, &token)
-    })
+    });
+    Ok(())
 }
 
 fn refused(reason: &str) -> git2::Error {

@@ -35,6 +35,7 @@ mod rules_import;
 
 mod pipeline;
 mod burst;
+mod faults;
 mod repeats;
 mod pause;
 mod propose;
