@@ -27,7 +27,7 @@ use crate::model::manifest::{CommitSha, ObjectRef};
 use crate::model::patch::{Change, Changes, Patch};
 use crate::model::plugin::Grants;
 use crate::repository::edit::{differences, edit, patched};
-use crate::repository::{FileChange, Located, Snapshot};
+use crate::repository::{FileChange, Located, Place, Snapshot};
 
 /// The annotation by which a manifest protects itself.
 const PROTECT: &str = "/metadata/annotations/riposte.dev~1protect";
@@ -148,7 +148,8 @@ pub fn validate(
 /// Changes an object that is there.
 fn change(draft: &mut Draft<'_>, rules: &Rules<'_>, patch: &Patch) -> Result<(), Vec<Refusal>> {
     let mut located = allowed(patch, rules, draft.snapshot())?;
-    located.document = draft.document(&located);
+    let Place { document, item } = draft.place(&located);
+    (located.document, located.item) = (document, item);
     let before = draft.manifest(&patch.target).unwrap_or(&located.manifest);
     let (after, text) = apply(patch, &located, before, draft.text(&located.path), rules)?;
     draft.put(&located.path, text)?;
@@ -214,7 +215,7 @@ fn apply(
     if !reasons.is_empty() {
         return Err(reasons);
     }
-    let text = edit(text, located.document, &after).map_err(edit_refused)?;
+    let text = edit(text, located.place(), &after).map_err(edit_refused)?;
     Ok((after, text))
 }
 

@@ -7,15 +7,15 @@ use similar::TextDiff;
 
 use super::{Refusal, Validated, ValidatedChange};
 use crate::model::manifest::ObjectRef;
-use crate::repository::{FileChange, Located, Snapshot};
+use crate::repository::{FileChange, Located, Place, Snapshot};
 
 /// What has been changed so far: a second change of one object, or of one file, stands on the first.
 pub(super) struct Draft<'a> {
     snapshot: &'a Snapshot,
     /// Files by their paths; `None` for one that goes.
     texts: BTreeMap<String, Option<String>>,
-    /// Which documents of a file went, as the snapshot counts them.
-    deleted: BTreeMap<String, BTreeSet<usize>>,
+    /// What went of a file, as the snapshot counts.
+    deleted: BTreeMap<String, BTreeSet<Place>>,
     manifests: BTreeMap<ObjectRef, Value>,
 }
 
@@ -46,20 +46,30 @@ impl<'a> Draft<'a> {
         self.now_at(path).is_some()
     }
 
-    /// Which document of its file an object is by now.
-    pub(super) fn document(&self, located: &Located) -> usize {
-        let before = |deleted: &BTreeSet<usize>| deleted.range(..located.document).count();
-        located.document - self.deleted.get(&located.path).map_or(0, before)
+    /// Where in its file an object stands by now.
+    pub(super) fn place(&self, located: &Located) -> Place {
+        let gone = |fits: &dyn Fn(&&Place) -> bool| {
+            self.deleted.get(&located.path).map_or(0, |deleted| deleted.iter().filter(fits).count())
+        };
+        let documents = gone(&|place| place.item.is_none() && place.document < located.document);
+        let items = gone(&|place| {
+            place.document == located.document && place.item.is_some() && place.item < located.item
+        });
+        Place { document: located.document - documents, item: located.item.map(|item| item - items) }
     }
 
-    /// Notes that an object went.
-    pub(super) fn deleted(&mut self, located: &Located) {
-        self.deleted.entry(located.path.clone()).or_default().insert(located.document);
+    /// Notes that an object went, and with the last item of a list its document.
+    pub(super) fn deleted(&mut self, located: &Located, with_document: bool) {
+        let deleted = self.deleted.entry(located.path.clone()).or_default();
+        deleted.insert(located.place());
+        if with_document {
+            deleted.insert(located.document.into());
+        }
     }
 
     /// Whether an object went.
     pub(super) fn is_deleted(&self, located: &Located) -> bool {
-        self.deleted.get(&located.path).is_some_and(|deleted| deleted.contains(&located.document))
+        self.deleted.get(&located.path).is_some_and(|deleted| deleted.contains(&located.place()))
     }
 
     /// Notes that a file goes.

@@ -16,6 +16,7 @@ mod crd;
 mod delete;
 mod documents;
 mod index;
+mod lists;
 mod edit;
 mod strategic;
 mod commit;
