@@ -11,6 +11,8 @@ mod index;
 mod kustomize;
 mod owner;
 pub mod edit;
+mod alignment;
+mod json_text;
 mod patch;
 mod strategic;
 mod files;
@@ -30,7 +32,7 @@ use tokio::sync::{Mutex, watch};
 
 pub use config::{BudgetConfig, Config};
 pub use edit::EditError;
-pub use index::SourceFile;
+pub use index::{Place, SourceFile};
 pub use kustomize::unlisted;
 pub use proposal::{
     Closing, FoundPullRequest, ProposalBranch, Proposed, ProposedCommit, PullRequest, PullRequestDraft,

@@ -32,7 +32,7 @@ use crate::model::manifest::{CommitSha, ObjectRef};
 use crate::model::patch::{Change, Changes, Patch};
 use crate::model::plugin::Grants;
 use crate::repository::edit::{differences, edit, patched};
-use crate::repository::{FileChange, Located, Snapshot};
+use crate::repository::{FileChange, Located, Place, Snapshot};
 
 /// What became of a proposal that is allowed.
 #[derive(Debug)]
@@ -168,7 +168,8 @@ fn change(draft: &mut Draft<'_>, rules: &Rules<'_>, patch: &Patch) -> Result<(),
         let gone = || Refusal::Delete { target: target.clone(), reason: "it is deleted".to_owned() };
         return Err(vec![draft.taken(target).unwrap_or_else(gone)]);
     }
-    located.document = draft.document(&located);
+    let Place { document, item } = draft.place(&located);
+    (located.document, located.item) = (document, item);
     let before = draft.manifest(target).unwrap_or(&located.manifest);
     let (after, text) = apply(patch, &located, before, draft.text(&located.path), rules, reasons)?;
     draft.put(&located.path, text)?;
@@ -235,7 +236,7 @@ fn apply(
     if !reasons.is_empty() {
         return Err(reasons);
     }
-    let text = edit(text, located.document, &after).map_err(|error| vec![edit_refused(error)])?;
+    let text = edit(text, located.place(), &after).map_err(|error| vec![edit_refused(error)])?;
     Ok((after, text))
 }
 

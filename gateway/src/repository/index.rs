@@ -2,6 +2,7 @@
 //!
 //! Pure. Whatever cannot be read with certainty is no object, with the reason.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -89,10 +90,43 @@ impl Indexed {
     }
 }
 
+/// Where in its file an object stands, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Place {
+    /// The document of the stream.
+    pub document: usize,
+    /// The element of `items`, where the document is a list.
+    pub item: Option<usize>,
+}
+
+impl From<usize> for Place {
+    fn from(document: usize) -> Self {
+        Self { document, item: None }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "document {}", self.document + 1)?;
+        self.item.map_or(Ok(()), |item| write!(f, " item {}", item + 1))
+    }
+}
+
+impl Place {
+    /// The object that stands here.
+    pub(super) fn object(self, mut documents: Vec<Value>) -> Option<Value> {
+        let mut document = documents.drain(..).nth(self.document)?;
+        match self.item {
+            None => Some(document),
+            Some(item) => document.get_mut("items")?.get_mut(item).map(Value::take),
+        }
+    }
+}
+
 /// One object of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Entry {
-    pub(super) document: usize,
+    pub(super) place: Place,
     pub(super) api_version: String,
     pub(super) kind: String,
     pub(super) namespace: Option<String>,
@@ -116,11 +150,47 @@ pub(super) fn read(text: &str) -> File {
     if documents.iter().any(|document| document.get("sops").is_some()) {
         return Err("it is encrypted with SOPS".to_owned());
     }
-    let objects = documents.into_iter().enumerate();
-    Ok(objects.filter_map(|(index, document)| entry(index, document)).collect())
+    let mut found = Vec::new();
+    for (document, mut manifest) in documents.into_iter().enumerate() {
+        match items(&mut manifest) {
+            None => found.extend(entry(document.into(), manifest)),
+            Some(objects) => {
+                for (item, object) in objects.into_iter().enumerate() {
+                    // The items of a list of one kind may leave both out, and do not say what they are.
+                    let says = ["apiVersion", "kind"].iter().all(|key| object.get(*key).is_some());
+                    if !says || is_list(&object) {
+                        return Err(format!(
+                            "item {} of its list is no object with a kind of its own",
+                            item + 1
+                        ));
+                    }
+                    found.extend(entry(Place { document, item: Some(item) }, object));
+                }
+            }
+        }
+    }
+    Ok(found)
 }
 
-fn entry(document: usize, manifest: Value) -> Option<Entry> {
+/// What the kinds of lists end in.
+const LIST: &str = "List";
+
+/// Whether it has objects as items: others have a kind that ends so, too.
+fn is_list(manifest: &Value) -> bool {
+    let kind = manifest.get("kind").and_then(Value::as_str).unwrap_or_default();
+    let of_objects = |items: &Vec<Value>| items.iter().all(|item| item.get("metadata").is_some());
+    let items = manifest.get("items").and_then(Value::as_array);
+    items.is_some_and(|items| kind == LIST || (kind.ends_with(LIST) && of_objects(items)))
+}
+
+/// The objects of a list, as `kubectl get -o yaml` writes it.
+fn items(manifest: &mut Value) -> Option<Vec<Value>> {
+    let is_list = is_list(manifest);
+    let items = manifest.get_mut("items").filter(|_| is_list)?.as_array_mut()?;
+    Some(std::mem::take(items))
+}
+
+fn entry(place: Place, manifest: Value) -> Option<Entry> {
     let text = |pointer: &str| manifest.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
     // A kustomization needs neither kind nor name, and is needed for its namespace.
     let kustomizes =
@@ -129,7 +199,7 @@ fn entry(document: usize, manifest: Value) -> Option<Entry> {
     let kind = or_empty(text("/kind"))?;
     let defines = (kind == DEFINITION).then(|| text("/spec/group").zip(text("/spec/names/kind"))).flatten();
     Some(Entry {
-        document,
+        place,
         api_version: or_empty(text("/apiVersion"))?,
         namespace: text("/metadata/namespace"),
         name: or_empty(text("/metadata/name"))?,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use git2::Oid;
 use serde_json::Value;
 
-use super::index::{Indexed, SourceFile};
+use super::index::{Indexed, Place, SourceFile};
 use super::kustomize::{Kustomizations, is_kustomization};
 use super::owner;
 use super::yaml::documents;
@@ -22,8 +22,18 @@ pub struct Located {
     pub path: String,
     /// Which document of the file, from 0.
     pub document: usize,
+    /// Which element of the document's `items`, from 0, where that is a list.
+    pub item: Option<usize>,
     /// The manifest as data.
     pub manifest: Value,
+}
+
+impl Located {
+    /// Where in its file it stands.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        Place { document: self.document, item: self.item }
+    }
 }
 
 /// Where a custom kind is defined.
@@ -33,15 +43,8 @@ pub struct Definition {
     pub path: String,
     /// The id of its blob: the same id, the same text.
     pub blob: String,
-    /// Which document of the file, from 0.
-    pub document: usize,
-}
-
-/// Where an object stands.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
-    path: String,
-    document: usize,
+    /// Where in the file.
+    pub place: Place,
 }
 
 /// An object that cannot be pointed at.
@@ -50,7 +53,7 @@ pub enum LookupError {
     /// No file has it.
     #[error("the desired state has no such object")]
     Unknown,
-    /// Several documents have it.
+    /// Several documents, or items of lists, have it.
     #[error("it stands in several places: {}", .0.join(", "))]
     Ambiguous(Vec<String>),
 }
@@ -91,7 +94,7 @@ pub struct Snapshot {
     /// How long the texts of the files are together.
     bytes: usize,
     /// The places of an object, in the order of files and documents.
-    objects: BTreeMap<Arc<ObjectRef>, Arc<[Place]>>,
+    objects: BTreeMap<Arc<ObjectRef>, Arc<[(String, Place)]>>,
     /// By group and kind.
     definitions: BTreeMap<(String, String), Vec<Definition>>,
     skipped: Vec<(String, String)>,
@@ -156,9 +159,9 @@ impl Snapshot {
         self.forget(&file);
         let file = Arc::new(Indexed { namespace: Some(namespace), ..file.as_ref().clone() });
         for (target, entry) in file.named() {
-            let place = Place { path: path.to_owned(), document: entry.document };
+            let place = (path.to_owned(), entry.place);
             let places = self.objects.entry(Arc::new(target)).or_default();
-            let mut several: Vec<Place> = places.iter().cloned().chain([place]).collect();
+            let mut several: Vec<_> = places.iter().cloned().chain([place]).collect();
             several.sort();
             *places = several.into();
         }
@@ -168,8 +171,7 @@ impl Snapshot {
     fn forget(&mut self, file: &Indexed) {
         for (target, _) in file.named() {
             let Some(places) = self.objects.get_mut(&target) else { continue };
-            let left: Vec<Place> =
-                places.iter().filter(|place| place.path != file.source.path).cloned().collect();
+            let left: Vec<_> = places.iter().filter(|(path, _)| *path != file.source.path).cloned().collect();
             if left.is_empty() {
                 self.objects.remove(&target);
             } else {
@@ -184,7 +186,7 @@ impl Snapshot {
             for entry in file.entries() {
                 let Some(defined) = &entry.defines else { continue };
                 let (path, blob) = (file.source.path.clone(), file.source.blob.clone());
-                let definition = Definition { path, blob, document: entry.document };
+                let definition = Definition { path, blob, place: entry.place };
                 found.entry(defined.clone()).or_default().push(definition);
             }
         }
@@ -231,23 +233,19 @@ impl Snapshot {
     pub fn locate(&self, target: &ObjectRef) -> Result<Located, LookupError> {
         match self.objects.get(target).map(AsRef::as_ref) {
             None | Some([]) => Err(LookupError::Unknown),
-            Some([Place { path, document }]) => {
-                let manifest = self.document(path, *document).ok_or(LookupError::Unknown)?;
-                Ok(Located { path: path.clone(), document: *document, manifest })
+            Some([(path, place)]) => {
+                let manifest = self.object(path, *place).ok_or(LookupError::Unknown)?;
+                Ok(Located { path: path.clone(), document: place.document, item: place.item, manifest })
             }
             Some(several) => Err(LookupError::Ambiguous(
-                several
-                    .iter()
-                    .map(|place| format!("{} document {}", place.path, place.document + 1))
-                    .collect(),
+                several.iter().map(|(path, place)| format!("{path} {place}")).collect(),
             )),
         }
     }
 
-    /// A document of a file. It was read before, or its place would not be known.
-    fn document(&self, path: &str, document: usize) -> Option<Value> {
-        let documents = documents(self.text(path).unwrap_or_default());
-        documents.ok().and_then(|mut documents| documents.drain(..).nth(document))
+    /// An object of a file. It was read before, or its place would not be known.
+    fn object(&self, path: &str, place: Place) -> Option<Value> {
+        place.object(documents(self.text(path).unwrap_or_default()).ok()?)
     }
 
     /// The CustomResourceDefinitions of a kind, for example of `helm.toolkit.fluxcd.io` and
@@ -261,7 +259,7 @@ impl Snapshot {
     /// A CustomResourceDefinition as data.
     #[must_use]
     pub fn definition(&self, definition: &Definition) -> Option<Value> {
-        self.document(&definition.path, definition.document)
+        self.object(&definition.path, definition.place)
     }
 
     /// The manifest of an object that stands in one place.

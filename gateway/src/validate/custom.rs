@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::DryRunConfig;
 use super::definition::{Custom, versions};
 use crate::model::manifest::ObjectRef;
-use crate::repository::{Snapshot, edit};
+use crate::repository::{Place, Snapshot, edit};
 
 /// The longest file of definitions that is named in the configuration, in bytes.
 const FILE_BYTES_MAX: u64 = 8 << 20;
@@ -42,8 +42,8 @@ pub struct DefinitionError {
 
 /// A group and a kind.
 type GroupKind = (String, String);
-/// A blob, a document in it and a version.
-type Key = (String, usize, String);
+/// A blob, a place in it and a version.
+type Key = (String, Place, String);
 type Compiled = Result<Arc<Custom>, String>;
 
 /// The schemas of custom kinds.
@@ -106,7 +106,7 @@ impl CustomSchemas {
         }
         let mut distinct: Vec<(&str, Arc<Custom>)> = Vec::new();
         for definition in definitions {
-            let key = (definition.blob.clone(), definition.document, version.to_owned());
+            let key = (definition.blob.clone(), definition.place, version.to_owned());
             let custom = self.kept(key, || {
                 let found = snapshot.definition(definition).ok_or("it cannot be read")?;
                 Custom::of(&found, version).map(Arc::new)

@@ -6,7 +6,7 @@
 use super::{Draft, Refusal, Rules, check_object, grant, protects_itself};
 use crate::model::manifest::ObjectRef;
 use crate::model::patch::{Change, Changes};
-use crate::repository::edit::without;
+use crate::repository::edit::{read, without};
 use crate::repository::{Located, LookupError, unlisted};
 
 /// Whether a proposal deletes the object.
@@ -60,7 +60,11 @@ fn remove(draft: &mut Draft<'_>, target: &ObjectRef, located: &Located) -> Resul
     let refuse = |reason: String| vec![Refusal::Delete { target: target.clone(), reason }];
     let path = located.path.as_str();
     let edit_refused = |error| vec![Refusal::Edit { target: target.clone(), path: path.to_owned(), error }];
-    match without(draft.text(path), draft.document(located)).map_err(edit_refused)? {
+    let before = draft.text(path);
+    let count = |text: &str| read(text).map_or(0, |documents| documents.len());
+    let left = without(before, draft.place(located)).map_err(edit_refused)?;
+    let with_document = left.as_deref().is_none_or(|left| count(left) < count(before));
+    match left {
         Some(text) => draft.put(path, text)?,
         None => {
             let snapshot = draft.snapshot();
@@ -74,6 +78,6 @@ fn remove(draft: &mut Draft<'_>, target: &ObjectRef, located: &Located) -> Resul
             draft.remove(path);
         }
     }
-    draft.deleted(target, located);
+    draft.deleted(target, located, with_document);
     Ok(())
 }

@@ -11,7 +11,7 @@ use similar::TextDiff;
 use super::claim::Claims;
 use super::{Piece, Refusal, Validated, ValidatedChange};
 use crate::model::manifest::ObjectRef;
-use crate::repository::{FileChange, Located, Snapshot};
+use crate::repository::{FileChange, Located, Place, Snapshot};
 
 /// What has been changed so far: a second change of one object, or of one file, stands on the first.
 #[derive(Debug)]
@@ -28,8 +28,8 @@ pub struct Draft<'a> {
 struct Layer {
     /// Files by their paths; `None` for one that goes.
     texts: BTreeMap<String, Option<String>>,
-    /// Which documents of a file went, as the snapshot counts them.
-    deleted: BTreeMap<String, BTreeSet<usize>>,
+    /// What went of a file, as the snapshot counts.
+    deleted: BTreeMap<String, BTreeSet<Place>>,
     /// Objects as they are by now; `None` for one that went.
     objects: BTreeMap<ObjectRef, Option<Value>>,
 }
@@ -138,24 +138,35 @@ impl<'a> Draft<'a> {
         self.now_at(path).is_some()
     }
 
-    /// Which document of its file an object is by now.
-    pub(super) fn document(&self, located: &Located) -> usize {
-        let before = |layer: &Layer| {
-            layer.deleted.get(&located.path).map_or(0, |deleted| deleted.range(..located.document).count())
+    /// Where in its file an object stands by now.
+    pub(super) fn place(&self, located: &Located) -> Place {
+        let gone = |fits: &dyn Fn(&&Place) -> bool| {
+            let of_layer = |layer: &Layer| {
+                layer.deleted.get(&located.path).map_or(0, |deleted| deleted.iter().filter(fits).count())
+            };
+            of_layer(&self.accepted) + of_layer(&self.own)
         };
-        located.document - before(&self.accepted) - before(&self.own)
+        let documents = gone(&|place| place.item.is_none() && place.document < located.document);
+        let items = gone(&|place| {
+            place.document == located.document && place.item.is_some() && place.item < located.item
+        });
+        Place { document: located.document - documents, item: located.item.map(|item| item - items) }
     }
 
-    /// Notes that an object went.
-    pub(super) fn deleted(&mut self, target: &ObjectRef, located: &Located) {
-        self.own.deleted.entry(located.path.clone()).or_default().insert(located.document);
+    /// Notes that an object went, and with the last item of a list its document.
+    pub(super) fn deleted(&mut self, target: &ObjectRef, located: &Located, with_document: bool) {
+        let deleted = self.own.deleted.entry(located.path.clone()).or_default();
+        deleted.insert(located.place());
+        if with_document {
+            deleted.insert(located.document.into());
+        }
         self.own.objects.insert(target.clone(), None);
     }
 
     /// Whether an object went.
     pub(super) fn is_deleted(&self, located: &Located) -> bool {
         let in_layer = |layer: &Layer| {
-            layer.deleted.get(&located.path).is_some_and(|deleted| deleted.contains(&located.document))
+            layer.deleted.get(&located.path).is_some_and(|deleted| deleted.contains(&located.place()))
         };
         in_layer(&self.accepted) || in_layer(&self.own)
     }

@@ -20,6 +20,7 @@ mod draft;
 mod documents;
 mod dry_run;
 mod index;
+mod lists;
 mod edit;
 mod strategic;
 mod commit;
