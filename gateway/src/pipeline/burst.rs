@@ -266,7 +266,7 @@ impl Pipeline {
         let proposal = &entry.proposal;
         match self.plugin_and_mode(&ground.catalog, proposal.reaction()) {
             Ok((plugin, _)) => self.unchanged(proposal, plugin, &ground.snapshot).await,
-            Err(settlement) => Ok(settlement),
+            Err(reason) => Ok(ended(OutcomeKind::Failed, reason)),
         }
     }
 

@@ -210,7 +210,7 @@ impl Pipeline {
         let catalog = self.catalog();
         let (plugin, mode) = match self.plugin_and_mode(&catalog, reaction) {
             Ok(found) => found,
-            Err(settlement) => return Ok(Err(settlement)),
+            Err(reason) => return Ok(Err(ended(OutcomeKind::Failed, reason))),
         };
         let snapshot = self.snapshot_to_change().await?;
         let validated = validate::validate(
