@@ -240,7 +240,7 @@ impl Pipeline {
         })
     }
 
-    /// What a pull request's commit message is made of.
+    /// What one proposal puts into a commit's message.
     pub(super) fn parts<'a>(
         &'a self,
         proposal: &'a Proposal,
