@@ -85,6 +85,9 @@ impl Pipeline {
             }
             proposals.push(proposal);
         }
+        if proposals.is_empty() {
+            return Ok(taken);
+        }
         proposals.sort_by_key(|proposal| proposal.reaction().id);
         let ids = proposals.iter().map(|proposal| proposal.reaction().id).collect();
         let attempts = self.journal.begin_attempts(ids, Stage::Commit).await?;
@@ -128,6 +131,9 @@ impl Pipeline {
             }
             Err(error) => return self.fail(entries, &error).await.map(|()| Vec::new()),
         };
+        if entries.is_empty() {
+            return Ok(Vec::new());
+        }
         for _race in 0..self.limits.races_max {
             let ground = match self.ground(&entries).await {
                 Ok(ground) => ground,
