@@ -21,7 +21,7 @@ mod harness {
     pub(crate) mod http;
     pub(crate) mod process;
 
-    pub(crate) use connection::{Answer, Connection};
+    pub(crate) use connection::Connection;
 }
 
 use std::error::Error;

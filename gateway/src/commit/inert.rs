@@ -35,11 +35,11 @@ pub(super) fn inert(text: &str) -> String {
 }
 
 fn is_before_number(text: &str) -> bool {
-    let ends = |words: &&str| {
+    let ends = |words: &str| {
         let from = text.len().checked_sub(words.len());
         from.and_then(|from| text.get(from..)).is_some_and(|end| end.eq_ignore_ascii_case(words))
     };
-    BEFORE_NUMBER.iter().any(|words| ends(&words))
+    BEFORE_NUMBER.iter().any(|words| ends(words))
 }
 
 fn begins(text: &str, words: &str) -> bool {

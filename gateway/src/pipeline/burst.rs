@@ -85,6 +85,9 @@ impl Pipeline {
             }
             proposals.push(proposal);
         }
+        if proposals.is_empty() {
+            return Ok(taken);
+        }
         proposals.sort_by_key(|proposal| proposal.reaction().id);
         let ids = proposals.iter().map(|proposal| proposal.reaction().id).collect();
         let attempts = self.journal.begin_attempts(ids, Stage::Commit).await?;
@@ -128,6 +131,9 @@ impl Pipeline {
             }
             Err(error) => return self.fail(entries, &error).await.map(|()| Vec::new()),
         };
+        if entries.is_empty() {
+            return Ok(Vec::new());
+        }
         for _race in 0..self.limits.races_max {
             let (ground, judged) = match self.judged(&mut entries, &claims).await {
                 Ok(judged) => judged,
@@ -282,7 +288,7 @@ impl Pipeline {
         let proposal = &entry.proposal;
         match self.plugin_and_mode(&ground.catalog, proposal.reaction()) {
             Ok((plugin, _)) => self.unchanged(proposal, plugin, &ground.snapshot).await,
-            Err(settlement) => Ok(settlement),
+            Err(reason) => Ok(ended(OutcomeKind::Failed, reason)),
         }
     }
 

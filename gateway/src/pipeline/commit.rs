@@ -212,7 +212,7 @@ impl Pipeline {
         let catalog = self.catalog();
         let (plugin, mode) = match self.plugin_and_mode(&catalog, reaction) {
             Ok(found) => found,
-            Err(settlement) => return Ok(Err(settlement)),
+            Err(reason) => return Ok(Err(ended(OutcomeKind::Failed, reason))),
         };
         let snapshot = self.snapshot_to_change().await?;
         let validated = validate::validate(
@@ -252,7 +252,7 @@ impl Pipeline {
         })
     }
 
-    /// What a pull request's commit message is made of.
+    /// What one proposal puts into a commit's message.
     pub(super) fn parts<'a>(
         &'a self,
         proposal: &'a Proposal,

@@ -67,15 +67,14 @@ impl Pipeline {
     }
 
     /// The plugin whose grants count, and the mode: what it was when the event was routed, or what it
-    /// was switched to, the more careful one. `Err` is how the reaction ends without the plugin.
+    /// was switched to, the more careful one. `Err` is why the reaction fails without the plugin.
     pub(super) fn plugin_and_mode<'c>(
         &self,
         catalog: &'c Catalog,
         reaction: &DueReaction,
-    ) -> Result<(&'c Plugin, Mode), Settlement> {
+    ) -> Result<(&'c Plugin, Mode), String> {
         let Some(plugin) = catalog.get(&reaction.plugin) else {
-            let reason = format!("plugin {} is no longer configured", reaction.plugin);
-            return Err(ended(OutcomeKind::Failed, reason));
+            return Err(format!("plugin {} is no longer configured", reaction.plugin));
         };
         Ok((plugin, reaction.mode.min(self.modes.of(plugin))))
     }
@@ -119,7 +118,7 @@ impl Pipeline {
         let plugin = match self.plugin_and_mode(&ground.catalog, reaction) {
             Ok((plugin, Mode::Enforce)) => plugin,
             Ok(_) => return Verdict::Aside,
-            Err(settlement) => return Verdict::Ends(settlement),
+            Err(reason) => return Verdict::Ends(ended(OutcomeKind::Failed, reason)),
         };
         let joined = self.add(draft, entry, plugin);
         let window = windows.entry(reaction.plugin.clone()).or_default();

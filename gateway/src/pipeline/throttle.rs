@@ -72,6 +72,7 @@ impl Budget {
 }
 
 impl AskedWait {
+    /// Said once it is so: whoever reads it may count on it.
     fn tell(&self) {
         let (until, reason) = (clock::rfc3339(self.until_us), &self.reason);
         tracing::warn!(until, reason, "the queue of commits waits");
@@ -90,8 +91,8 @@ impl Pipeline {
         {
             let mut budget = lock(budget);
             if let Some(wait) = budget.wait_for(calls, now_us) {
+                *lock(&self.throttle.held) = Some(wait.clone());
                 wait.tell();
-                *lock(&self.throttle.held) = Some(wait);
                 return Err(AttemptError::Held);
             }
             budget.spend(calls, now_us);
@@ -104,8 +105,9 @@ impl Pipeline {
         let wait_us = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
         let until_us = clock::now_us().saturating_add(wait_us);
         let wait = AskedWait { until_us, reason };
-        wait.tell();
         *lock(&self.throttle.held) = Some(wait.clone());
-        self.journal.note_wait(wait).await
+        self.journal.note_wait(wait.clone()).await?;
+        wait.tell();
+        Ok(())
     }
 }

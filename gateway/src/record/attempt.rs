@@ -147,6 +147,9 @@ impl Journal {
     /// # Errors
     /// When the journal does not answer.
     pub async fn withdraw_attempts(&self, reactions: Vec<i64>) -> Result<(), RecordError> {
+        if reactions.is_empty() {
+            return Ok(());
+        }
         self.write(|reply| Write::Withdraw(reactions, reply)).await
     }
 
