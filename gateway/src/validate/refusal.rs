@@ -200,7 +200,8 @@ impl Refusal {
             Self::Schema { .. } => 4,
             Self::Semantics { .. } => 5,
             Self::Create { .. } | Self::Delete { .. } | Self::Edit { .. } | Self::TooLarge { .. } => 6,
-            Self::DryRun { .. } => 7,
+            Self::Conflict { .. } => 7,
+            Self::DryRun { .. } => 8,
         }
     }
 
