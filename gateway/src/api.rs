@@ -8,6 +8,7 @@ mod events;
 mod pause;
 mod plugins;
 mod problem;
+mod reactions;
 mod replays;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -28,6 +29,8 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(plugins::switch_mode))
         .routes(routes!(pause::show, pause::pause))
         .routes(routes!(pause::resume))
+        .routes(routes!(reactions::show))
+        .routes(routes!(reactions::revert))
         .routes(routes!(replays::create))
         .routes(routes!(replays::show))
         .routes(routes!(audit::verify))

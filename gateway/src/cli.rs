@@ -11,6 +11,7 @@ mod mode;
 mod pause;
 mod plugin;
 mod replay;
+mod revert;
 mod rules;
 mod serve;
 
@@ -49,6 +50,8 @@ enum Command {
     Events(events::Events),
     /// Hold recorded events against today's plugins, or react to them anew.
     Replay(Box<replay::Replay>),
+    /// Take back what a reaction committed.
+    Revert(revert::Revert),
     /// Let plugins commit, or no more, at once.
     Mode(mode::SwitchMode),
     /// Commit nothing more, for any plugin.
@@ -97,6 +100,7 @@ impl Cli {
             Command::Rules(command) => command.run(&mut out),
             Command::Events(command) => command.run(&mut out).await,
             Command::Replay(command) => command.run(&mut out).await,
+            Command::Revert(command) => command.run(&mut out).await,
             Command::Mode(command) => command.run(&mut out).await,
             Command::Pause(command) => command.run(&mut out).await,
             Command::Resume(command) => command.run(&mut out).await,

@@ -7,6 +7,7 @@
 mod breaker;
 mod commit;
 mod decide;
+mod follow;
 mod hold;
 mod modes;
 mod pauses;
@@ -15,6 +16,7 @@ mod preview;
 mod process;
 mod propose;
 mod repeats;
+mod revert;
 mod turns;
 
 use std::sync::Arc;
@@ -25,6 +27,7 @@ use tokio::sync::{Notify, watch};
 
 pub use breaker::{Breakers, Parked};
 pub use decide::Deciding;
+pub use follow::Following;
 pub use hold::Hold;
 pub use modes::Modes;
 pub use pauses::Pauses;
@@ -91,6 +94,8 @@ pub struct Pipeline {
     pub guardrails: Guardrails,
     /// How long reports of one incident are one.
     pub repeats: Repeats,
+    /// Up to which head our commits were followed.
+    pub following: Following,
     /// What a valid object looks like.
     pub schemas: Arc<Schemas>,
     /// Flux receivers to call after a commit.
@@ -145,6 +150,7 @@ impl Pipeline {
             pauses: Pauses::default(),
             guardrails: Guardrails::default(),
             repeats: Repeats::default(),
+            following: Following::default(),
             schemas: Arc::new(Schemas::kubernetes()),
             notifier,
             branch: branch.to_owned(),

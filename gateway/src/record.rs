@@ -4,6 +4,7 @@
 //! this stage ([`RecordedEvent`], [`Proposal`]) proves that its row is on disk. Nothing outside
 //! this module may speak SQL.
 
+mod afterwards;
 mod attempt;
 mod chain;
 mod event;
@@ -14,7 +15,9 @@ mod query;
 mod reaction;
 mod repeat;
 mod replay;
+mod revert;
 mod switch;
+mod undo;
 mod writer;
 
 use std::path::PathBuf;
@@ -24,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::SqlitePool;
 use tokio::sync::mpsc;
 
+pub use afterwards::{Afterwards, ReactionRow};
 pub use attempt::Stage;
 pub use chain::{ChainBreak, ChainHead};
 pub use event::{Admission, Admitted, RawStored, RecordedEvent};
@@ -33,7 +37,9 @@ pub use query::{AttemptView, CommitView, EventDetail, EventFilter, EventRow, Rea
 pub use reaction::{Decided, DueReaction, Proposal, Route, SettledCommit, Settlement};
 pub use repeat::{FirstReaction, FirstReport};
 pub use replay::{Base, ReplayMode, ReplayPlan, ReplayRow};
+pub use revert::{Irrevertible, RevertRequest, RevertedBy, Reverting};
 pub use switch::Switch;
+pub use undo::{Follow, Overdue, Override, Standing, TakeBack};
 
 /// Where the journal lives.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

@@ -12,6 +12,7 @@ mod grant;
 mod refusal;
 mod schema;
 mod semantics;
+mod undo;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,10 +23,12 @@ use draft::Draft;
 pub use grant::not_granted;
 pub use refusal::{Refusal, Refusals};
 pub use schema::Schemas;
+pub use undo::{is_back, undo_between};
 
 use crate::model::manifest::{CommitSha, ObjectRef};
 use crate::model::patch::{Change, Changes, Patch};
 use crate::model::plugin::Grants;
+use crate::model::undo::ObjectUndo;
 use crate::repository::edit::{differences, edit, patched};
 use crate::repository::{FileChange, Located, Snapshot};
 
@@ -79,9 +82,27 @@ pub struct ValidatedChange {
     base: CommitSha,
     files: Vec<FileChange>,
     diff: String,
+    undo: Vec<ObjectUndo>,
+    left: Vec<Refusal>,
 }
 
 impl ValidatedChange {
+    fn new(base: CommitSha, files: Vec<FileChange>, diff: String) -> Self {
+        Self { base, files, diff, undo: Vec::new(), left: Vec::new() }
+    }
+
+    /// What takes it back, an object each.
+    #[must_use]
+    pub fn undo(&self) -> &[ObjectUndo] {
+        &self.undo
+    }
+
+    /// What was left alone because somebody has changed it since.
+    #[must_use]
+    pub fn left(&self) -> &[Refusal] {
+        &self.left
+    }
+
     /// The commit that the change was made for.
     #[must_use]
     pub fn base(&self) -> &CommitSha {
@@ -122,7 +143,8 @@ pub fn validate(
 ) -> Result<Validated, Refusals> {
     let rules = Rules { grants, guardrails, schemas, snapshot };
     let mut draft = Draft::new(snapshot);
-    let mut refusals = Vec::new();
+    let before = undo::before(&draft, changes);
+    let (mut refusals, mut left) = (Vec::new(), Vec::new());
     for patch in &changes.patches {
         let drafted = match &patch.change {
             Change::Delete {} => delete::delete(&mut draft, &rules, &patch.target),
@@ -134,12 +156,25 @@ pub fn validate(
                 create::create(&mut draft, &rules, &patch.target, manifest, beside)
             }
             Change::JsonPatch(_) | Change::MergePatch(_) => change(&mut draft, &rules, patch),
+            Change::Undo { undo, leave_touched } => undo::undo(&mut draft, &rules, &patch.target, undo)
+                .and_then(|touched| {
+                    if *leave_touched || touched.is_empty() {
+                        left.extend(touched);
+                        return Ok(());
+                    }
+                    Err(touched)
+                }),
         };
         refusals.extend(drafted.err().unwrap_or_default());
     }
-    match Refusals::new(refusals) {
-        Some(refusals) => Err(refusals),
-        None => Ok(draft.finish()),
+    if let Some(refusals) = Refusals::new(refusals) {
+        return Err(refusals);
+    }
+    let undo = undo::of(before, |target| draft.is_by_now(target));
+    match draft.finish() {
+        Validated::Change(change) => Ok(Validated::Change(ValidatedChange { undo, left, ..change })),
+        // Nothing could be taken back but what was left alone.
+        Validated::Unchanged => Refusals::new(left).map_or(Ok(Validated::Unchanged), Err),
     }
 }
 

@@ -38,6 +38,8 @@ pub struct Parts<'a> {
     pub event: i64,
     /// The reaction's number in the journal.
     pub reaction: i64,
+    /// The reaction that it takes back.
+    pub reverts: Option<i64>,
     /// The plugin's name.
     pub plugin: &'a str,
     /// `sha256:` and the digest of the plugin.
@@ -70,12 +72,11 @@ impl Message {
         let event = format!("{}/{}", parts.journal, parts.event);
         let plugin = format!("{}@{}", parts.plugin, parts.digest);
         let journal = format!("{}:{}", parts.chain_length, parts.chain_hash);
-        let trailers = [
-            trailer("Riposte-Event", &event),
-            reaction_trailer(parts.journal, parts.reaction),
-            trailer("Riposte-Plugin", &plugin),
-            trailer("Riposte-Journal", &journal),
-        ];
+        let mut trailers =
+            vec![trailer("Riposte-Event", &event), reaction_trailer(parts.journal, parts.reaction)];
+        let reverts = parts.reverts.map(|reverts| format!("{}/{reverts}", parts.journal));
+        trailers.extend(reverts.map(|reverts| trailer("Riposte-Reverts", &reverts)));
+        trailers.extend([trailer("Riposte-Plugin", &plugin), trailer("Riposte-Journal", &journal)]);
         text.push_str(&trailers.join("\n"));
         text.push('\n');
         Self(text)
@@ -180,6 +181,7 @@ mod tests {
         journal: "j1",
         event: 7,
         reaction: 9,
+        reverts: None,
         plugin: "scale-to-zero",
         digest: "sha256:ab",
         chain_length: 12,
@@ -218,6 +220,8 @@ mod tests {
              Riposte-Journal: 12:c0ffee\n"
         );
         assert!(message.as_str().contains(&reaction_trailer("j1", 9)));
+        let revert = Message::new(&Parts { reverts: Some(7), ..PARTS });
+        assert_eq!(trailers(&revert)[2], ("Riposte-Reverts".to_owned(), "j1/7".to_owned()));
     }
 
     #[test]

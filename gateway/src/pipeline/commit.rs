@@ -5,7 +5,7 @@
 
 use super::decide::ended;
 use super::propose::Earlier;
-use super::{Pipeline, UNCHANGED, chain};
+use super::{Pipeline, UNCHANGED, chain, revert};
 use crate::clock;
 use crate::commit::{self, CommitFailure, Message, Parts, reaction_trailer};
 use crate::crash_point::CrashPoint;
@@ -111,7 +111,9 @@ impl Pipeline {
         if proposal.reaction().mode == Mode::Enforce
             && let Some(found) = self.find_commit(proposal).await?
         {
-            return Ok(Some(Earlier { settlement: found_again(found), is_open: false }));
+            let take_back = self.take_back_found(proposal, &found).await?;
+            let settlement = Settlement { take_back, ..found_again(found) };
+            return Ok(Some(Earlier { settlement, is_open: false }));
         }
         self.find_pull_request(proposal).await
     }
@@ -171,7 +173,7 @@ impl Pipeline {
         let sha = commit::commit(&self.repository, change, &message).await?;
         Ok(Settlement {
             outcome: OutcomeKind::Committed,
-            reason: proposal.changes().reason.clone(),
+            reason: revert::reason(proposal, change),
             diff: Some(change.diff().to_owned()),
             commit: Some(SettledCommit {
                 sha,
@@ -179,6 +181,7 @@ impl Pipeline {
                 message: message.as_str().to_owned(),
             }),
             pull_request: None,
+            take_back: self.take_back(proposal, change),
         })
     }
 
@@ -194,6 +197,9 @@ impl Pipeline {
         proposal: &Proposal,
     ) -> Result<Result<(ValidatedChange, Mode), Settlement>, AttemptError> {
         let reaction = proposal.reaction();
+        if reaction.reverts.is_some() {
+            return self.validate_revert(proposal).await;
+        }
         let catalog = self.catalog();
         let Some(plugin) = catalog.get(&reaction.plugin) else {
             let reason = format!("plugin {} is no longer configured", reaction.plugin);
@@ -201,11 +207,16 @@ impl Pipeline {
         };
         // What it was when the event was routed, or what it was switched to: the more careful one.
         let mode = reaction.mode.min(self.modes.of(plugin));
+        let since = self.since().await?;
         let snapshot = self.reached(self.repository.snapshot_at_head().await)?;
+        self.follow(since, &snapshot).await?;
         // Compare and swap on this head: a file that comes later is in the next one.
         if snapshot.pause().is_some() {
             self.take_up_file().await?;
             return Err(AttemptError::Paused);
+        }
+        if let Some(reason) = self.respected(reaction).await? {
+            return Ok(Err(ended(OutcomeKind::Ignored, reason)));
         }
         let validated = validate::validate(
             proposal.changes(),
@@ -226,6 +237,7 @@ impl Pipeline {
                 diff: Some(change.diff().to_owned()),
                 commit: None,
                 pull_request: None,
+                take_back: None,
             }),
             Ok(Validated::Change(change)) => {
                 let since_us = clock::now_us() - i64::from(self.guardrails.window_s) * 1_000_000;
@@ -255,6 +267,7 @@ impl Pipeline {
             journal: self.journal.name(),
             event: event.seq(),
             reaction: reaction.id,
+            reverts: reaction.reverts,
             plugin: &reaction.plugin,
             digest: proposal.plugin_digest(),
             chain_length: chain.position,
@@ -301,5 +314,6 @@ fn found_again(found: FoundCommit) -> Settlement {
         diff: Some(diff),
         commit: Some(SettledCommit { sha, base, message }),
         pull_request: None,
+        take_back: None,
     }
 }

@@ -16,7 +16,9 @@ use super::pause::{self, PauseSwitch};
 use super::reaction::{self, Decided, Route, Settlement};
 use super::repeat;
 use super::replay::{self, ReplayPlan};
+use super::revert::{self, RevertRequest, Reverting};
 use super::switch::{self, Switch};
+use super::undo::{self, Override};
 use super::{Journal, RecordError};
 use crate::receive::Received;
 
@@ -38,6 +40,8 @@ pub(super) enum Write {
     Replay(ReplayPlan, Reply<i64>),
     Switch(Switch, Reply<()>),
     Pause(PauseSwitch, Reply<i64>),
+    Revert(RevertRequest, Reply<Reverting>),
+    Override(Override, Reply<bool>),
 }
 
 impl Journal {
@@ -127,6 +131,8 @@ async fn apply(connection: &mut SqliteConnection, write: Write) -> Answer {
         }
         Write::Replay(plan, reply) => answer(reply, replay::insert(connection, &plan).await),
         Write::Pause(taken, reply) => answer(reply, pause::insert(connection, &taken).await),
+        Write::Revert(request, reply) => answer(reply, revert::insert(connection, &request).await),
+        Write::Override(seen, reply) => answer(reply, undo::override_one(connection, &seen).await),
         Write::Switch(taken, reply) => answer(reply, switch::insert(connection, &taken).await),
     }
 }

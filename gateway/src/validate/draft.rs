@@ -62,6 +62,15 @@ impl<'a> Draft<'a> {
         self.deleted.get(&located.path).is_some_and(|deleted| deleted.contains(&located.document))
     }
 
+    /// What an object is by now, if it is there.
+    pub(super) fn is_by_now(&self, target: &ObjectRef) -> Option<Value> {
+        match (self.manifests.get(target), self.snapshot.locate(target)) {
+            (Some(manifest), _) => Some(manifest.clone()),
+            (None, Ok(located)) if !self.is_deleted(&located) => Some(located.manifest),
+            _ => None,
+        }
+    }
+
     /// Notes that a file goes.
     pub(super) fn remove(&mut self, path: &str) {
         self.texts.insert(path.to_owned(), None);
@@ -101,7 +110,7 @@ impl<'a> Draft<'a> {
             |(path, text): (&String, &Option<String>)| unified(path, snapshot.text(path), text.as_deref());
         let diff = self.texts.iter().map(unified).collect();
         let files = self.texts.into_iter().map(|(path, content)| FileChange { path, content }).collect();
-        Validated::Change(ValidatedChange { base: snapshot.commit().clone(), files, diff })
+        Validated::Change(ValidatedChange::new(snapshot.commit().clone(), files, diff))
     }
 }
 

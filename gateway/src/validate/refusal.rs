@@ -112,6 +112,26 @@ pub enum Refusal {
         /// Why.
         error: EditError,
     },
+    /// Somebody has changed what is to be taken back.
+    #[error("{target}: {what} was changed since: it was left as {expected}, and is {found}")]
+    ChangedSince {
+        /// The object.
+        target: ObjectRef,
+        /// The field, as a JSON pointer with `[name]` for an element of a list, or the object.
+        what: String,
+        /// What it was left as, as JSON.
+        expected: String,
+        /// What it is, as JSON.
+        found: String,
+    },
+    /// The object cannot be put back where it was.
+    #[error("{target}: it cannot be put back: {reason}")]
+    Restore {
+        /// The object.
+        target: ObjectRef,
+        /// Why not.
+        reason: String,
+    },
     /// The plugin has changed enough for now.
     #[error(
         "plugin {plugin} has made {commits_max} commits within {window_s} s, which is guardrails.commitsMax: look \
@@ -154,6 +174,8 @@ impl Refusal {
             Self::Schema { .. } => "schema",
             Self::Semantics { .. } => "semantics",
             Self::Edit { .. } => "edit",
+            Self::ChangedSince { .. } => "changed-since",
+            Self::Restore { .. } => "restore",
             Self::Window { .. } => "too-many-commits",
             Self::TooLarge { .. } => "too-large",
         }
