@@ -9,6 +9,7 @@ mod pause;
 mod plugins;
 mod problem;
 mod queue;
+mod reactions;
 mod replays;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -30,6 +31,8 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(pause::show, pause::pause))
         .routes(routes!(pause::resume))
         .routes(routes!(queue::show))
+        .routes(routes!(reactions::show))
+        .routes(routes!(reactions::revert))
         .routes(routes!(replays::create))
         .routes(routes!(replays::show))
         .routes(routes!(audit::verify))

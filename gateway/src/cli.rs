@@ -12,6 +12,7 @@ mod pause;
 mod plugin;
 mod queue;
 mod replay;
+mod revert;
 mod rules;
 mod serve;
 
@@ -52,6 +53,8 @@ enum Command {
     Replay(Box<replay::Replay>),
     /// Show what waits to be committed, and what for.
     Queue(queue::Queue),
+    /// Take back what a reaction committed.
+    Revert(revert::Revert),
     /// Let plugins commit, or no more, at once.
     Mode(mode::SwitchMode),
     /// Commit nothing more, for any plugin.
@@ -101,6 +104,7 @@ impl Cli {
             Command::Events(command) => command.run(&mut out).await,
             Command::Replay(command) => command.run(&mut out).await,
             Command::Queue(command) => command.run(&mut out).await,
+            Command::Revert(command) => command.run(&mut out).await,
             Command::Mode(command) => command.run(&mut out).await,
             Command::Pause(command) => command.run(&mut out).await,
             Command::Resume(command) => command.run(&mut out).await,

@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::commit::{Coalesce, notify};
+use crate::model::patch::EXPIRES_AFTER_S_MAX;
 use crate::model::plugin::Mode;
 use crate::pipeline::{PROPOSE_CALLS, Repeats};
 use crate::receive::Tokens;
@@ -120,6 +121,11 @@ impl Config {
             let (is, max) = (config.repeats.window_s, Repeats::WINDOW_S_MAX);
             wrong.push(format!("repeats.windowS is {is}, and {max} is the most; 0 dispatches every event"));
         }
+        if config.repeats.overridden_s > Repeats::OVERRIDDEN_S_MAX {
+            let (is, max) = (config.repeats.overridden_s, Repeats::OVERRIDDEN_S_MAX);
+            wrong.push(format!("repeats.overriddenS is {is}, and {max} is the most; 0 respects no revert"));
+        }
+        wrong.extend(config.plugins.iter().filter_map(never_or_too_late));
         if wrong.is_empty() { Ok(config) } else { Err(wrong.join("\n")) }
     }
 
@@ -228,6 +234,15 @@ impl Config {
         }
         Ok((tokens(&server.ingest_token_files)?, tokens(&server.api_token_files)?))
     }
+}
+
+/// A line for a plugin whose commits could not expire so.
+fn never_or_too_late(plugin: &dispatch::PluginConfig) -> Option<String> {
+    let (name, is) = (&plugin.name, plugin.expires_after_s?);
+    let wrong = is == 0 || is > EXPIRES_AFTER_S_MAX;
+    wrong.then(|| {
+        format!("plugin {name} has expiresAfterS {is}: it goes from 1 to {EXPIRES_AFTER_S_MAX}; without it nothing expires")
+    })
 }
 
 fn is_loopback(address: IpAddr) -> bool {

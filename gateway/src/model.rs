@@ -6,5 +6,7 @@ pub mod event;
 pub mod manifest;
 pub mod outcome;
 pub mod patch;
+pub mod place;
 pub mod plugin;
 pub mod text;
+pub mod undo;

@@ -8,6 +8,7 @@ mod breaker;
 mod burst;
 mod commit;
 mod decide;
+mod follow;
 mod hold;
 mod judge;
 mod modes;
@@ -18,6 +19,7 @@ mod process;
 mod propose;
 mod queue;
 mod repeats;
+mod revert;
 mod throttle;
 mod turns;
 
@@ -29,6 +31,7 @@ use tokio::sync::{Notify, watch};
 
 pub use breaker::{Breakers, Parked};
 pub use decide::Deciding;
+pub use follow::Following;
 pub use hold::Hold;
 pub use modes::Modes;
 pub use pauses::Pauses;
@@ -101,6 +104,8 @@ pub struct Pipeline {
     pub coalesce: Coalesce,
     /// What holds all commits.
     pub throttle: Throttle,
+    /// Up to which head our commits were followed.
+    pub following: Following,
     /// What a valid object looks like.
     pub schemas: Arc<Schemas>,
     /// An API server that is asked what it would make of a change.
@@ -159,6 +164,7 @@ impl Pipeline {
             repeats: Repeats::default(),
             coalesce: Coalesce::default(),
             throttle: Throttle::default(),
+            following: Following::default(),
             schemas: Arc::new(Schemas::kubernetes()),
             dry_run: None,
             notifier,

@@ -4,6 +4,7 @@
 //! this stage ([`RecordedEvent`], [`Proposal`]) proves that its row is on disk. Nothing outside
 //! this module may speak SQL.
 
+mod afterwards;
 mod attempt;
 mod chain;
 mod event;
@@ -15,7 +16,9 @@ mod queue;
 mod reaction;
 mod repeat;
 mod replay;
+mod revert;
 mod switch;
+mod undo;
 mod writer;
 
 use std::path::PathBuf;
@@ -25,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::SqlitePool;
 use tokio::sync::mpsc;
 
+pub use afterwards::{Afterwards, ReactionRow};
 pub use attempt::{Postponed, Stage};
 pub use chain::{ChainBreak, ChainHead};
 pub use event::{Admission, Admitted, RawStored, RecordedEvent};
@@ -35,7 +39,9 @@ pub use queue::{AskedWait, Due, Waiting};
 pub use reaction::{Decided, DueReaction, Proposal, Route, SettledCommit, Settlement};
 pub use repeat::{FirstReaction, FirstReport};
 pub use replay::{Base, ReplayMode, ReplayPlan, ReplayRow};
+pub use revert::{Irrevertible, RevertRequest, RevertedBy, Reverting};
 pub use switch::Switch;
+pub use undo::{Follow, Overdue, Override, Standing, TakeBack};
 
 /// Where the journal lives.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

@@ -67,11 +67,13 @@ pub async fn compare(
     let seq = detail.row.seq;
     let Some(event) = pipeline.journal.event(seq).await? else { return Ok(Vec::new()) };
     let routed: BTreeSet<String> = pipeline.routes(&event).into_iter().map(|route| route.plugin).collect();
-    let reacted = detail.reactions.iter().map(|reaction| reaction.plugin.clone());
+    // A revert is the host's decision, not the plugin's.
+    let reactions = detail.reactions.iter().filter(|reaction| reaction.reverts.is_none());
+    let reacted = reactions.clone().map(|reaction| reaction.plugin.clone());
     let names: BTreeSet<String> = routed.iter().cloned().chain(reacted).collect();
     let mut compared = Vec::with_capacity(names.len());
     for plugin in names {
-        let then = detail.reactions.iter().rfind(|reaction| reaction.plugin == plugin).cloned();
+        let then = reactions.clone().rfind(|reaction| reaction.plugin == plugin).cloned();
         let now = if routed.contains(&plugin) {
             let recorded = then.as_ref().and_then(|then| then.base_commit.as_deref());
             let recorded = recorded.and_then(|sha| CommitSha::parse(sha).ok());

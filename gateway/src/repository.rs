@@ -33,7 +33,7 @@ use tokio::sync::{Mutex, watch};
 pub use config::{BudgetConfig, Config};
 pub use edit::EditError;
 pub use index::{Place, SourceFile};
-pub use kustomize::unlisted;
+pub use kustomize::{listed_again, listings, unlisted};
 pub use proposal::{
     Closing, FoundPullRequest, ProposalBranch, Proposed, ProposedCommit, PullRequest, PullRequestDraft,
 };

@@ -95,6 +95,10 @@ pub struct Metrics {
     pub repeats: Counter,
     /// Reactions that ended.
     pub outcomes: Family<OutcomeLabel, Counter>,
+    /// Reverts that ended.
+    pub reverts: Family<OutcomeLabel, Counter>,
+    /// Commits that a person has taken back.
+    pub overrides: Counter,
     /// Failures of plugins and commits, those that are tried again among them.
     pub failures: Family<FailureLabel, Counter>,
     /// Plugins whose changed version could not be loaded.
@@ -128,6 +132,8 @@ impl Metrics {
         let events = Counter::default();
         let repeats = Counter::default();
         let outcomes = Family::default();
+        let reverts = Family::default();
+        let overrides = Counter::default();
         let failures = Family::default();
         let stale = Gauge::default();
         let parked = Family::default();
@@ -141,6 +147,8 @@ impl Metrics {
         registry.register("events_recorded", "Events stored", events.clone());
         registry.register("events_repeated", "Events that repeat an incident", repeats.clone());
         registry.register("reactions_settled", "Reactions that ended, by outcome", outcomes.clone());
+        registry.register("reverts_settled", "Reverts that ended, by outcome", reverts.clone());
+        registry.register("overrides", "Commits that a person has taken back", overrides.clone());
         registry.register("failures", "Failures of plugins and commits, by kind", failures.clone());
         registry.register("plugins_stale", "Plugins whose changed version is not loaded", stale.clone());
         registry.register("plugin_parked", "Whether a plugin is parked", parked.clone());
@@ -170,6 +178,8 @@ impl Metrics {
             events,
             repeats,
             outcomes,
+            reverts,
+            overrides,
             failures,
             stale,
             parked,

@@ -15,6 +15,7 @@ mod guardrail;
 mod refusal;
 mod schema;
 mod semantics;
+mod undo;
 
 use serde_json::Value;
 
@@ -27,10 +28,12 @@ use guardrail::protects_itself;
 pub use guardrail::{Guardrails, ObjectPattern, Window};
 pub use refusal::{Refusal, Refusals};
 pub use schema::Schemas;
+pub use undo::{is_back, undo_between};
 
 use crate::model::manifest::{CommitSha, ObjectRef};
 use crate::model::patch::{Change, Changes, Patch};
 use crate::model::plugin::Grants;
+use crate::model::undo::ObjectUndo;
 use crate::repository::edit::{differences, edit, patched};
 use crate::repository::{FileChange, Located, Place, Snapshot};
 
@@ -79,10 +82,12 @@ impl ValidatedChange {
 }
 
 /// What one of several proposals changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Piece {
     diff: String,
     objects: Vec<(ObjectRef, Value)>,
+    undo: Vec<ObjectUndo>,
+    left: Vec<Refusal>,
 }
 
 impl Piece {
@@ -96,6 +101,18 @@ impl Piece {
     #[must_use]
     pub fn objects(&self) -> &[(ObjectRef, Value)] {
         &self.objects
+    }
+
+    /// What takes it back, an object each.
+    #[must_use]
+    pub fn undo(&self) -> &[ObjectUndo] {
+        &self.undo
+    }
+
+    /// What was left alone because somebody has changed it since.
+    #[must_use]
+    pub fn left(&self) -> &[Refusal] {
+        &self.left
     }
 }
 
@@ -139,7 +156,8 @@ pub fn add(
 ) -> Result<Option<Piece>, Refusals> {
     let rules = Rules { grants, guardrails, schemas, snapshot: draft.snapshot() };
     draft.begin();
-    let mut refusals = Vec::new();
+    let before = undo::before(draft, changes);
+    let (mut refusals, mut left) = (Vec::new(), Vec::new());
     for patch in &changes.patches {
         let drafted = match &patch.change {
             Change::Delete {} => delete::delete(draft, &rules, &patch.target),
@@ -153,11 +171,27 @@ pub fn add(
             Change::JsonPatch(_) | Change::MergePatch(_) | Change::StrategicMergePatch(_) => {
                 change(draft, &rules, patch)
             }
+            Change::Undo { undo, leave_touched } => {
+                undo::undo(draft, &rules, &patch.target, undo).and_then(|touched| {
+                    if *leave_touched || touched.is_empty() {
+                        left.extend(touched);
+                        return Ok(());
+                    }
+                    Err(touched)
+                })
+            }
         };
         refusals.extend(drafted.err().unwrap_or_default());
     }
     let piece = if refusals.is_empty() { draft.piece() } else { Err(refusals) };
-    piece.map_err(Refusals::ranked)
+    match piece.map_err(Refusals::ranked)? {
+        Some(piece) => {
+            let undo = undo::of(before, |target| draft.is_by_now(target));
+            Ok(Some(Piece { undo, left, ..piece }))
+        }
+        // Nothing could be taken back but what was left alone.
+        None => Refusals::new(left).map_or(Ok(None), Err),
+    }
 }
 
 /// Changes an object that is there.

@@ -26,8 +26,8 @@ pub async fn run(pipeline: Arc<Pipeline>, shutdown: Shutdown) {
     let mut loops = JoinSet::new();
     let telling = tokio::spawn(tell_flux(Arc::clone(&pipeline), shutdown.clone()));
     let looking = tokio::spawn(look_at_repository(Arc::clone(&pipeline), shutdown.clone()));
-    let (events, reactions, proposals) =
-        (Arc::clone(&pipeline), Arc::clone(&pipeline), Arc::clone(&pipeline));
+    let (events, reactions, proposals, commits) =
+        (Arc::clone(&pipeline), Arc::clone(&pipeline), Arc::clone(&pipeline), Arc::clone(&pipeline));
     let stop = shutdown.clone();
     loops.spawn(async move {
         repeat("route", &events.wake.events, stop, || events.route_due()).await;
@@ -39,6 +39,11 @@ pub async fn run(pipeline: Arc<Pipeline>, shutdown: Shutdown) {
         let step = || async { reactions.decide_due(&mut *deciding.lock().await).await };
         repeat("decide", &reactions.wake.reactions, stop, step).await;
         deciding.into_inner().end().await;
+    });
+    let stop = shutdown.clone();
+    loops.spawn(async move {
+        // By the clock alone: nobody can ring for it.
+        repeat("expire", &Notify::new(), stop, || commits.expire_due()).await;
     });
     loops.spawn(async move {
         commit(&proposals, shutdown).await;

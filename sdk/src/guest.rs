@@ -53,9 +53,9 @@ pub fn handle<P: Plugin>(event: types::Event, config: &str) -> Result<types::Dec
     say_panics();
     match run::handle::<P>(from_host(event), config, &Context::new(DesiredState)) {
         Ok(proposal) => {
-            let (patches, title, reason) = proposal.into_parts();
+            let (patches, title, reason, expires_after_s) = proposal.into_parts();
             let patches = patches.into_iter().map(to_host).collect();
-            Ok(types::Decision::Propose(types::Proposal { patches, title, reason }))
+            Ok(types::Decision::Propose(types::Proposal { patches, title, reason, expires_after_s }))
         }
         Err(Stop::Ignore(reason)) => Ok(types::Decision::Ignore(reason)),
         Err(Stop::InvalidEvent(reason)) => Err(types::PluginError::InvalidEvent(reason)),

@@ -3,8 +3,12 @@
 //! The steps are types, so a proposal without a reason or without a patch does not compile.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::{Answer, Patch, Stop};
+
+/// The longest that a change may hold, in seconds: 30 days.
+const EXPIRES_AFTER_S_MAX: u64 = 2_592_000;
 
 /// Begins a proposal with its title: one line that says what changes, without the cause. It becomes
 /// the commit's subject, so control characters turn into spaces.
@@ -56,7 +60,7 @@ pub struct WithoutPatch {
 impl WithoutPatch {
     /// Adds the first patch.
     pub fn with(self, patch: Patch) -> Proposal {
-        Proposal { patches: vec![patch], title: self.title, reason: self.reason }
+        Proposal { patches: vec![patch], title: self.title, reason: self.reason, expires_after_s: None }
     }
 
     /// Adds as many patches as there are.
@@ -79,7 +83,7 @@ impl WithoutPatch {
         if patches.is_empty() {
             return Err(Stop::Ignore(format!("there is nothing to patch for {:?}", self.title)));
         }
-        Ok(Proposal { patches, title: self.title, reason: self.reason })
+        Ok(Proposal { patches, title: self.title, reason: self.reason, expires_after_s: None })
     }
 }
 
@@ -90,6 +94,7 @@ pub struct Proposal {
     patches: Vec<Patch>,
     title: String,
     reason: String,
+    expires_after_s: Option<u32>,
 }
 
 impl Proposal {
@@ -97,6 +102,33 @@ impl Proposal {
     pub fn with(mut self, patch: Patch) -> Self {
         self.patches.push(patch);
         self
+    }
+
+    /// Lets the gateway take the change back by itself after a time: whole seconds, from one to 30 days;
+    /// what is shorter or longer becomes that. A field that somebody has changed meanwhile is left alone.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use riposte_sdk::prelude::*;
+    ///
+    /// let web = ObjectRef::namespaced("apps/v1", "Deployment", "default", "web");
+    /// let proposal = propose("Scale default/web to 0")
+    ///     .because("a shell was opened in it")
+    ///     .with(Patch::scale(&web, 0))
+    ///     .expires_after(Duration::from_secs(900));
+    /// assert_eq!(proposal.expires_after_s(), Some(900));
+    /// ```
+    pub fn expires_after(mut self, time: Duration) -> Self {
+        let seconds = time.as_secs().clamp(1, EXPIRES_AFTER_S_MAX);
+        self.expires_after_s = u32::try_from(seconds).ok();
+        self
+    }
+
+    /// After how many seconds it is taken back, if it says so.
+    #[must_use]
+    pub fn expires_after_s(&self) -> Option<u32> {
+        self.expires_after_s
     }
 
     /// The patches; at least one.
@@ -116,10 +148,10 @@ impl Proposal {
         &self.reason
     }
 
-    /// Patches, title, reason.
+    /// Patches, title, reason, when it is taken back.
     #[cfg(target_arch = "wasm32")]
-    pub(crate) fn into_parts(self) -> (Vec<Patch>, String, String) {
-        (self.patches, self.title, self.reason)
+    pub(crate) fn into_parts(self) -> (Vec<Patch>, String, String, Option<u32>) {
+        (self.patches, self.title, self.reason, self.expires_after_s)
     }
 }
 
@@ -133,6 +165,9 @@ impl From<Proposal> for Answer {
 impl fmt::Display for Proposal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "propose: {}\nbecause: {}", self.title, self.reason)?;
+        if let Some(seconds) = self.expires_after_s {
+            write!(f, "\nexpires: after {seconds} s")?;
+        }
         self.patches.iter().try_for_each(|patch| write!(f, "\n- {patch}"))
     }
 }

@@ -53,4 +53,5 @@ class WitWorld:
         template = {"metadata": {"annotations": {RESTARTED: event.time}}}
         patch = types.Patch(target, types.Change_MergePatch(json.dumps({"spec": {"template": template}})))
         title = f"Restart {namespace}/{target.name}"
-        return types.Decision_Propose(types.Proposal([patch], title, f'"{rule}" in {pod}'))
+        reason = f'"{rule}" in {pod}'
+        return types.Decision_Propose(types.Proposal([patch], title, reason, expires_after_s=None))

@@ -13,8 +13,11 @@ use serde::{Deserialize, Serialize};
 
 use super::Problem;
 use crate::clock;
+use crate::model::outcome::{Became, OutcomeKind};
+use crate::pipeline::Pipeline;
 use crate::record::{
-    AttemptView, CommitView, EventDetail, EventFilter, EventRow, ReactionView, SettledPullRequest,
+    Afterwards, AttemptView, CommitView, EventDetail, EventFilter, EventRow, ReactionRow, ReactionView,
+    SettledPullRequest,
 };
 use crate::server::App;
 
@@ -43,7 +46,7 @@ pub(super) struct Selection {
     /// The pod's namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// An outcome of one of its reactions, or `pending`.
+    /// An outcome of one of its reactions, what became of its commit, or `pending`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
     /// A plugin that reacted to it.
@@ -87,7 +90,8 @@ impl Selection {
         }
         if let Some(outcome) = &self.outcome
             && outcome != "pending"
-            && crate::model::outcome::OutcomeKind::parse(outcome).is_none()
+            && OutcomeKind::parse(outcome).is_none()
+            && Became::parse(outcome).is_none()
         {
             return Err(Problem::parameter("outcome", format!("{outcome:?} is not an outcome")));
         }
@@ -160,13 +164,25 @@ pub(super) struct EventHead {
 struct ReactionEntry {
     plugin: String,
     outcome: String,
+    /// `expired`, `reverted` or `overridden`: what became of its commit. Absent while it stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    became: Option<String>,
+    /// The reaction that it takes back; absent where it is no revert.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reverts: Option<i64>,
+}
+
+impl From<ReactionRow> for ReactionEntry {
+    fn from(row: ReactionRow) -> Self {
+        let became = row.became.map(|became| became.as_str().to_owned());
+        Self { plugin: row.plugin, outcome: row.outcome, became, reverts: row.reverts }
+    }
 }
 
 impl From<EventRow> for EventEntry {
     fn from(mut row: EventRow) -> Self {
-        let reactions = std::mem::take(&mut row.outcomes).into_iter();
-        let reactions = reactions.map(|(plugin, outcome)| ReactionEntry { plugin, outcome }).collect();
-        Self { head: row.into(), reactions }
+        let reactions = std::mem::take(&mut row.reactions).into_iter();
+        Self { reactions: reactions.map(Into::into).collect(), head: row.into() }
     }
 }
 
@@ -247,7 +263,54 @@ pub(super) struct ReactionDetail {
     commit: Option<CommitDetail>,
     /// The pull request that proposes the commit, or that was closed because its change is in the branch.
     pull_request: Option<PullRequestDetail>,
+    /// The reaction that it takes back; absent where it is no revert.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reverts: Option<i64>,
+    #[serde(flatten)]
+    afterwards: AfterwardsDetail,
     attempts: Vec<AttemptDetail>,
+}
+
+/// What became of a reaction's commit; what is not so is absent.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct AfterwardsDetail {
+    /// `expired`, `reverted` or `overridden`: the commit stands no longer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    became: Option<String>,
+    /// The reaction that takes it back, or has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reverted_by: Option<i64>,
+    /// When the gateway takes it back by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<String>,
+    /// Why the gateway cannot take it back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    irrevertible: Option<String>,
+    /// Where it was seen that a person has taken it back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    overridden: Option<OverriddenDetail>,
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct OverriddenDetail {
+    /// The commit of the branch.
+    head: String,
+    seen: String,
+}
+
+impl From<Afterwards> for AfterwardsDetail {
+    fn from(afterwards: Afterwards) -> Self {
+        Self {
+            became: afterwards.became.map(|became| became.as_str().to_owned()),
+            reverted_by: afterwards.reverted_by,
+            expires: afterwards.expires_us.map(clock::rfc3339),
+            irrevertible: afterwards.irrevertible,
+            overridden: afterwards
+                .overridden
+                .map(|seen| OverriddenDetail { head: seen.head, seen: clock::rfc3339(seen.seen_us) }),
+        }
+    }
 }
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -275,6 +338,25 @@ struct AttemptDetail {
     ended: Option<String>,
     result: Option<String>,
     detail: Option<String>,
+}
+
+impl ReactionDetail {
+    /// Says what it waits for, while that is not because of itself.
+    pub(super) fn wait_for(&mut self, pipeline: &Pipeline) {
+        let pauses = pipeline.pauses.held();
+        self.waits_because = match self.state.as_str() {
+            "proposed" if !pauses.is_empty() => {
+                let reasons: Vec<String> = pauses.into_iter().map(|pause| pause.reason).collect();
+                Some(format!("paused: {}", reasons.join("; ")))
+            }
+            "proposed" => pipeline.throttle.held().map(|held| format!("held: {}", held.reason)),
+            "pending" => pipeline
+                .hold
+                .because()
+                .map(|(kind, reason)| format!("the desired state cannot be read: {kind}: {reason}")),
+            _ => None,
+        };
+    }
 }
 
 impl From<CommitView> for CommitDetail {
@@ -324,6 +406,8 @@ impl From<ReactionView> for ReactionDetail {
             settled: reaction.settled_us.map(clock::rfc3339),
             commit: reaction.commit.map(Into::into),
             pull_request: reaction.pull_request.map(Into::into),
+            reverts: reaction.reverts,
+            afterwards: reaction.afterwards.into(),
             attempts: reaction.attempts.into_iter().map(Into::into).collect(),
         }
     }
@@ -384,22 +468,7 @@ pub(super) async fn show(
     let seq = number("seq", seq)?;
     let detail = app.pipeline.journal.detail(seq).await?.ok_or_else(|| Problem::missing("event", seq))?;
     let mut view = EventView::from(detail);
-    let pauses = app.pipeline.pauses.held();
-    let waits_because = if pauses.is_empty() {
-        app.pipeline.throttle.held().map(|held| format!("held: {}", held.reason))
-    } else {
-        let reasons: Vec<String> = pauses.into_iter().map(|pause| pause.reason).collect();
-        Some(format!("paused: {}", reasons.join("; ")))
-    };
-    if let Some(waits_because) = waits_because {
-        let waiting = view.reactions.iter_mut().filter(|reaction| reaction.state == "proposed");
-        waiting.for_each(|reaction| reaction.waits_because = Some(waits_because.clone()));
-    }
-    if let Some((kind, reason)) = app.pipeline.hold.because() {
-        let waiting = view.reactions.iter_mut().filter(|reaction| reaction.state == "pending");
-        let waits_because = format!("the desired state cannot be read: {kind}: {reason}");
-        waiting.for_each(|reaction| reaction.waits_because = Some(waits_because.clone()));
-    }
+    view.reactions.iter_mut().for_each(|reaction| reaction.wait_for(&app.pipeline));
     Ok(Json(view))
 }
 

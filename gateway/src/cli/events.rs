@@ -43,7 +43,7 @@ pub(super) struct Filters {
     /// The pod's namespace.
     #[arg(long)]
     namespace: Option<String>,
-    /// An outcome, or `pending`.
+    /// An outcome, `expired`, `reverted`, `overridden`, or `pending`.
     #[arg(long)]
     outcome: Option<String>,
     /// A plugin that reacted.
@@ -161,8 +161,11 @@ fn became(event: &Value) -> String {
         return format!("repeats {first}");
     }
     let reactions = list(event, "reactions").iter();
-    let reactions =
-        reactions.map(|reaction| format!("{}={}", text(reaction, "plugin"), text(reaction, "outcome")));
+    let reactions = reactions.map(|reaction| match reaction["reverts"].as_i64() {
+        Some(_) => format!("revert={}", text(reaction, "outcome")),
+        None if reaction["became"].is_null() => ended(reaction, "outcome"),
+        None => ended(reaction, "became"),
+    });
     let mut words: Vec<String> = reactions.collect();
     if words.is_empty() {
         words.push(if event["routed"] == true { "no plugin" } else { "pending" }.to_owned());
@@ -171,6 +174,10 @@ fn became(event: &Value) -> String {
         words.push(format!("(repeats: {repeats})"));
     }
     words.join(" ")
+}
+
+fn ended(reaction: &Value, key: &str) -> String {
+    format!("{}={}", text(reaction, "plugin"), text(reaction, key))
 }
 
 impl Show {
@@ -204,6 +211,7 @@ pub(super) fn print_event(out: &mut impl Write, event: &Value) -> Result<(), Com
             text(reaction, "mode"),
             text(reaction, if reaction["reason"].is_null() { "waitsBecause" } else { "reason" })
         )?;
+        print_afterwards(out, reaction)?;
         for attempt in list(reaction, "attempts") {
             writeln!(
                 out,
@@ -228,6 +236,24 @@ pub(super) fn print_event(out: &mut impl Write, event: &Value) -> Result<(), Com
             writeln!(out)?;
             indent(out, diff)?;
         }
+    }
+    Ok(())
+}
+
+/// What the reaction takes back, and what became of its own commit.
+fn print_afterwards(out: &mut impl Write, reaction: &Value) -> Result<(), CommandError> {
+    if let Some(reverted) = reaction["reverts"].as_i64() {
+        writeln!(out, "  takes back reaction {reverted}")?;
+    }
+    match (reaction["became"].as_str(), reaction["revertedBy"].as_i64(), reaction["expires"].as_str()) {
+        (Some("overridden"), ..) => {
+            let seen = &reaction["overridden"];
+            writeln!(out, "  overridden by a person, seen {} at {}", text(seen, "seen"), text(seen, "head"))?;
+        }
+        (Some(became), Some(revert), _) => writeln!(out, "  {became} by reaction {revert}")?,
+        (None, Some(revert), _) => writeln!(out, "  is being taken back by reaction {revert}")?,
+        (None, None, Some(expires)) => writeln!(out, "  expires {expires}")?,
+        _ => {}
     }
     Ok(())
 }

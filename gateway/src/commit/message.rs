@@ -50,6 +50,8 @@ pub struct Parts<'a> {
     pub event: i64,
     /// The reaction's number in the journal.
     pub reaction: i64,
+    /// The reaction that it takes back.
+    pub reverts: Option<i64>,
     /// The plugin's name.
     pub plugin: &'a str,
     /// `sha256:` and the digest of the plugin.
@@ -140,6 +142,8 @@ fn trailers(all: &[Parts<'_>]) -> String {
     for parts in all {
         trailers.push(trailer("Riposte-Event", &format!("{}/{}", parts.journal, parts.event)));
         trailers.push(reaction_trailer(parts.journal, parts.reaction));
+        let reverts = parts.reverts.map(|reverts| format!("{}/{reverts}", parts.journal));
+        trailers.extend(reverts.map(|reverts| trailer("Riposte-Reverts", &reverts)));
         trailers.push(trailer("Riposte-Plugin", &format!("{}@{}", parts.plugin, parts.digest)));
     }
     if let Some(last) = all.last() {
@@ -238,6 +242,7 @@ mod tests {
         journal: "j1",
         event: 7,
         reaction: 9,
+        reverts: None,
         plugin: "scale-to-zero",
         digest: "sha256:ab",
         chain_length: 12,
@@ -340,6 +345,8 @@ mod tests {
              Riposte-Journal: 12:c0ffee\n"
         );
         assert!(message.as_str().contains(&reaction_trailer("j1", 9)));
+        let revert = Message::new(&Parts { reverts: Some(7), ..PARTS });
+        assert_eq!(trailers(&revert)[2], ("Riposte-Reverts".to_owned(), "j1/7".to_owned()));
     }
 
     #[test]

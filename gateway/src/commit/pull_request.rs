@@ -119,6 +119,7 @@ mod tests {
             journal: "j1",
             event: 7,
             reaction: 9,
+            reverts: None,
             plugin: text,
             digest: text,
             chain_length: 12,

@@ -49,6 +49,10 @@ pub struct PluginConfig {
     /// Its configuration, which it checks itself.
     #[serde(default = "empty_object")]
     pub config: serde_json::Value,
+    /// Its commits are taken back by the gateway after so many seconds, 30 days at most, unless a proposal
+    /// says for itself; never, unless told.
+    #[serde(default)]
+    pub expires_after_s: Option<u32>,
     /// Its limits.
     #[serde(default)]
     pub limits: Limits,
@@ -207,6 +211,7 @@ pub struct Plugin {
     grants: Grants,
     config: serde_json::Value,
     config_text: String,
+    expires_after_s: Option<u32>,
     pub(super) sandbox: Sandbox,
 }
 
@@ -250,6 +255,7 @@ impl Plugin {
             grants: config.grants.clone(),
             config: config.config.clone(),
             config_text,
+            expires_after_s: config.expires_after_s,
             sandbox,
         })
     }
@@ -294,6 +300,12 @@ impl Plugin {
     #[must_use]
     pub fn config(&self) -> &serde_json::Value {
         &self.config
+    }
+
+    /// After how many seconds its commits are taken back, where a proposal does not say.
+    #[must_use]
+    pub fn expires_after_s(&self) -> Option<u32> {
+        self.expires_after_s
     }
 
     /// Whether the event is for it.

@@ -16,7 +16,7 @@ use super::host::{Host, HostLimit, Overdue, from_guest};
 use super::wasi::{self, DeniedCall, Wasi};
 use crate::model::event::Event;
 use crate::model::manifest::ObjectRef;
-use crate::model::patch::{Change, Changes, Decision, Patch};
+use crate::model::patch::{Change, Changes, Decision, EXPIRES_AFTER_S_MAX, Patch};
 use crate::model::text::cut;
 use crate::repository::Snapshot;
 
@@ -300,6 +300,10 @@ fn read(decision: guest::Decision, limits: &Limits) -> Result<Decision, Failure>
     if proposal.title.trim().is_empty() || proposal.title.chars().any(char::is_control) {
         return bad("a proposal's title is one line that is not empty".to_owned());
     }
+    let expires_after_s = proposal.expires_after_s;
+    if expires_after_s.is_some_and(|seconds| seconds == 0 || seconds > EXPIRES_AFTER_S_MAX) {
+        return bad(format!("a proposal expires after 1 to {EXPIRES_AFTER_S_MAX} seconds, or never"));
+    }
     let mut bytes = proposal.title.len() + proposal.reason.len();
     let mut patches = Vec::with_capacity(proposal.patches.len());
     for patch in proposal.patches {
@@ -317,7 +321,7 @@ fn read(decision: guest::Decision, limits: &Limits) -> Result<Decision, Failure>
         patches.push(Patch { target: named(patch.target)?, change });
     }
     let (title, reason) = (cut(proposal.title, TITLE_BYTES_MAX), cut(proposal.reason, REASON_BYTES_MAX));
-    Ok(Decision::Propose(Changes { patches, title, reason }))
+    Ok(Decision::Propose(Changes { patches, title, reason, expires_after_s }))
 }
 
 /// An object that can be one: a longer name is no name, and would be told again with every reason

@@ -58,3 +58,35 @@ impl OutcomeKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 }
+
+/// What became of a commit afterwards. Its outcome stays `committed`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Became {
+    /// Taken back by the gateway when its time was over.
+    Expired,
+    /// Taken back because somebody asked the gateway to.
+    Reverted,
+    /// Taken back by a person in the repository.
+    Overridden,
+}
+
+impl Became {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Expired, Self::Reverted, Self::Overridden];
+
+    /// The word the API uses.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::Reverted => "reverted",
+            Self::Overridden => "overridden",
+        }
+    }
+
+    /// The one of that word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|became| became.as_str() == word)
+    }
+}

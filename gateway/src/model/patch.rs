@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::manifest::ObjectRef;
+use super::undo::Undo;
 
 /// A plugin's answer to an event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,7 +28,13 @@ pub struct Changes {
     pub title: String,
     /// Why, in a sentence for people.
     pub reason: String,
+    /// After so many seconds the gateway takes the change back by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_after_s: Option<u32>,
 }
+
+/// The longest that a change may hold before it is taken back, in seconds: 30 days.
+pub const EXPIRES_AFTER_S_MAX: u32 = 2_592_000;
 
 /// One change to one object.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,7 +46,7 @@ pub struct Patch {
     pub change: Change,
 }
 
-/// The changes of the contract: three patch languages, a new object, and the end of one.
+/// The changes of the contract (three patch languages, a new object, and the end of one) and one of our own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Change {
@@ -58,4 +65,12 @@ pub enum Change {
     },
     /// The object goes, and its file if nothing else is in it.
     Delete {},
+    /// What an earlier reaction did to the object is taken back. No plugin can ask for it.
+    #[serde(rename_all = "camelCase")]
+    Undo {
+        /// What was done.
+        undo: Undo,
+        /// Whether what somebody has changed since is left alone; else all of it is refused.
+        leave_touched: bool,
+    },
 }

@@ -10,12 +10,11 @@ use super::commit::{AttemptError, Attempted, found_again};
 use super::decide::ended;
 use super::judge::{Ground, Judged, Verdict};
 use super::throttle::COMMIT_CALLS;
-use super::{Pipeline, UNCHANGED, chain};
+use super::{Pipeline, UNCHANGED, chain, revert};
 use crate::clock;
 use crate::commit::{self, Message, reaction_trailer};
 use crate::crash_point::CrashPoint;
 use crate::model::outcome::OutcomeKind;
-use crate::model::plugin::Mode;
 use crate::record::{DueReaction, Postponed, Proposal, RecordError, SettledCommit, Settlement, Stage};
 use crate::repository::{FoundCommit, Retry};
 use crate::validate::{Claims, Draft, Piece, ValidatedChange};
@@ -111,9 +110,9 @@ impl Pipeline {
                 return Ok(None);
             }
         };
-        let mode = self.plugin_and_mode(&self.catalog(), reaction).map(|(_, mode)| mode);
+        let is_aside = matches!(self.grants(&self.catalog(), reaction), Ok(None));
         let is_spent = reaction.attempts >= self.limits.attempts_max;
-        if is_spent || mode.is_ok_and(|mode| mode != Mode::Enforce) {
+        if is_spent || is_aside {
             let committed = self.commit(reaction).await;
             self.or_damaged(reaction, committed).await?;
             return Ok(None);
@@ -217,12 +216,13 @@ impl Pipeline {
         for index in indices {
             let entry = &entries[*index];
             let piece = draft.as_mut().and_then(|draft| {
-                let plugin = catalog.get(&entry.proposal.reaction().plugin)?;
-                let piece = self.add(draft, entry, plugin).ok()??;
+                let grants = self.grants(&catalog, entry.proposal.reaction()).ok()??;
+                let piece = self.add(draft, entry, &grants).ok()??;
                 draft.accept(&entry.name());
                 Some(piece)
             });
             let mut settlement = found_again(found.clone());
+            settlement.take_back = self.take_back_again(&entry.proposal, found, piece.as_ref()).await;
             settlement.diff = piece.map(|piece| piece.diff().to_owned()).or(settlement.diff);
             earlier.ends.insert(*index, settlement);
         }
@@ -286,6 +286,9 @@ impl Pipeline {
 
     async fn is_unchanged(&self, entry: &Entry, ground: &Ground) -> Result<Settlement, AttemptError> {
         let proposal = &entry.proposal;
+        if proposal.reaction().reverts.is_some() {
+            return Ok(ended(OutcomeKind::Unchanged, UNCHANGED.to_owned()));
+        }
         match self.plugin_and_mode(&ground.catalog, proposal.reaction()) {
             Ok((plugin, _)) => self.unchanged(proposal, plugin, &ground.snapshot).await,
             Err(reason) => Ok(ended(OutcomeKind::Failed, reason)),
@@ -321,10 +324,11 @@ impl Pipeline {
                 let settlement = match member {
                     Member::Changes(piece) => Settlement {
                         outcome: OutcomeKind::Committed,
-                        reason: entry.proposal.changes().reason.clone(),
+                        reason: revert::reason(&entry.proposal, &piece),
                         diff: Some(piece.diff().to_owned()),
                         commit: Some(commit.clone()),
                         pull_request: None,
+                        take_back: self.take_back(&entry.proposal, &piece),
                     },
                     Member::Depends(outcome, reason) => {
                         ended(outcome, format!("{reason} (commit {})", sha.short()))

@@ -149,7 +149,9 @@ impl Pipeline {
         if proposal.reaction().mode == Mode::Enforce
             && let Some(found) = self.find_commit(proposal).await?
         {
-            return Ok(Some(Earlier { settlement: found_again(found), is_open: false }));
+            let take_back = self.take_back_found(proposal, &found).await?;
+            let settlement = Settlement { take_back, ..found_again(found) };
+            return Ok(Some(Earlier { settlement, is_open: false }));
         }
         self.find_pull_request(proposal).await
     }
@@ -215,6 +217,9 @@ impl Pipeline {
             Err(reason) => return Ok(Err(ended(OutcomeKind::Failed, reason))),
         };
         let snapshot = self.snapshot_to_change().await?;
+        if let Some(reason) = self.respected(reaction).await? {
+            return Ok(Err(ended(OutcomeKind::Ignored, reason)));
+        }
         let validated = validate::validate(
             proposal.changes(),
             plugin.grants(),
@@ -244,6 +249,7 @@ impl Pipeline {
                 diff: Some(change.diff().to_owned()),
                 commit: None,
                 pull_request: None,
+                take_back: None,
             }),
             Ok(Validated::Change(change)) => match in_window {
                 Ok(()) => Ok((change, mode)),
@@ -269,6 +275,7 @@ impl Pipeline {
             journal: self.journal.name(),
             event: event.seq(),
             reaction: reaction.id,
+            reverts: reaction.reverts,
             plugin: &reaction.plugin,
             digest: proposal.plugin_digest(),
             chain_length: chain.position,
@@ -321,5 +328,6 @@ pub(super) fn found_again(found: FoundCommit) -> Settlement {
         diff: Some(diff),
         commit: Some(SettledCommit { sha, base, message }),
         pull_request: None,
+        take_back: None,
     }
 }

@@ -102,10 +102,12 @@ impl Pipeline {
         if due.is_empty() {
             return Ok(());
         }
+        let since = self.since().await?;
         match self.reached(self.repository.snapshot_at_head().await) {
             Ok(snapshot) => {
                 self.hold.end();
                 self.take_up_file().await?;
+                self.follow(since, &snapshot).await?;
                 deciding.snapshot = Some(snapshot);
                 deciding.turns.join(due);
             }
@@ -135,6 +137,9 @@ impl Pipeline {
         if reaction.attempts >= self.limits.attempts_max {
             let reason = format!("none of {} attempts came to a decision", reaction.attempts);
             return self.settle(reaction, ended(OutcomeKind::Exhausted, reason)).await;
+        }
+        if let Some(reason) = self.respected(reaction).await? {
+            return self.settle(reaction, ended(OutcomeKind::Ignored, reason)).await;
         }
         let Some(event) = self.journal.event(reaction.event_seq).await? else {
             return Err(RecordError::Damaged(format!("event {} is missing", reaction.event_seq)));

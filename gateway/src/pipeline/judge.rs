@@ -1,5 +1,6 @@
 //! What each proposal of a burst comes to at the head: in their order, each on top of those before it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use super::{Pipeline, burst::Entry};
 use crate::clock;
 use crate::dispatch::{Catalog, Plugin};
 use crate::model::outcome::OutcomeKind;
-use crate::model::plugin::Mode;
+use crate::model::plugin::{Grants, Mode};
 use crate::record::{DueReaction, RecordError, Settlement};
 use crate::repository::Snapshot;
 use crate::validate::{self, Claims, Draft, Piece, Refusals, Validated, ValidatedChange, Window};
@@ -44,12 +45,16 @@ pub(super) struct Ground {
     pub(super) catalog: Arc<Catalog>,
     /// What the plugins have done within the guardrails' window.
     windows: BTreeMap<String, Window>,
+    /// Reactions that a person's word stands against, with it.
+    respected: BTreeMap<i64, String>,
 }
 
 impl Pipeline {
     /// The desired state at the head, unless its branch pauses us.
     pub(super) async fn snapshot_to_change(&self) -> Result<Arc<Snapshot>, AttemptError> {
+        let since = self.since().await?;
         let snapshot = self.reached(self.repository.snapshot_at_head().await)?;
+        self.follow(since, &snapshot).await?;
         // Compare and swap on this head: a file that comes later is in the next one.
         if snapshot.pause().is_some() {
             self.take_up_file().await?;
@@ -82,13 +87,19 @@ impl Pipeline {
     /// What the proposals are held against by now.
     pub(super) async fn ground(&self, entries: &[Entry]) -> Result<Ground, AttemptError> {
         let (snapshot, catalog) = (self.snapshot_to_change().await?, self.catalog());
-        let mut windows = BTreeMap::new();
-        for name in entries.iter().map(|entry| &entry.proposal.reaction().plugin) {
-            if !windows.contains_key(name) {
-                windows.insert(name.clone(), self.window(name).await?);
+        let (mut windows, mut respected) = (BTreeMap::new(), BTreeMap::new());
+        for reaction in entries.iter().map(|entry| entry.proposal.reaction()) {
+            if reaction.reverts.is_some() {
+                continue;
+            }
+            if !windows.contains_key(&reaction.plugin) {
+                windows.insert(reaction.plugin.clone(), self.window(&reaction.plugin).await?);
+            }
+            if let Some(reason) = self.respected(reaction).await? {
+                respected.insert(reaction.id, reason);
             }
         }
-        Ok(Ground { snapshot, catalog, windows })
+        Ok(Ground { snapshot, catalog, windows, respected })
     }
 
     /// Holds each proposal against what those before it come to. `claims` is what proposals of the same
@@ -115,19 +126,27 @@ impl Pipeline {
         windows: &mut BTreeMap<String, Window>,
     ) -> Verdict {
         let reaction = entry.proposal.reaction();
-        let plugin = match self.plugin_and_mode(&ground.catalog, reaction) {
-            Ok((plugin, Mode::Enforce)) => plugin,
-            Ok(_) => return Verdict::Aside,
+        if let Some(reason) = ground.respected.get(&reaction.id) {
+            return Verdict::Ends(ended(OutcomeKind::Ignored, reason.clone()));
+        }
+        let grants = match self.grants(&ground.catalog, reaction) {
+            Ok(Some(grants)) => grants,
+            Ok(None) => return Verdict::Aside,
             Err(reason) => return Verdict::Ends(ended(OutcomeKind::Failed, reason)),
         };
-        let joined = self.add(draft, entry, plugin);
-        let window = windows.entry(reaction.plugin.clone()).or_default();
+        let joined = self.add(draft, entry, &grants);
         let targets = || entry.proposal.changes().patches.iter().map(|patch| &patch.target);
-        let in_window = self.guardrails.check_window(&reaction.plugin, window, targets());
+        // A revert is none of the plugin's doing.
+        let mut window = if reaction.reverts.is_some() { None } else { windows.get_mut(&reaction.plugin) };
+        let in_window = window
+            .as_deref()
+            .map_or(Ok(()), |window| self.guardrails.check_window(&reaction.plugin, window, targets()));
         let joined = match (joined, in_window) {
             (Ok(Some(piece)), Ok(())) => {
                 draft.accept(&entry.name());
-                window.workloads.extend(targets().cloned());
+                if let Some(window) = &mut window {
+                    window.workloads.extend(targets().cloned());
+                }
                 return Verdict::Changes(piece);
             }
             (Ok(Some(_)), Err(refusals)) => return refused(&refusals),
@@ -135,12 +154,26 @@ impl Pipeline {
             (Ok(None), _) => Ok(()),
         };
         // Is it so without the proposals before it?
-        match (self.add(&mut Draft::new(&ground.snapshot), entry, plugin), joined) {
+        match (self.add(&mut Draft::new(&ground.snapshot), entry, &grants), joined) {
             (Ok(None), Ok(())) => Verdict::Unchanged,
             (Err(_), Err(refusals)) => refused(&refusals),
             (_, Err(refusals)) => Verdict::Depends(OutcomeKind::Refused, refusals.to_string()),
             (_, Ok(())) => Verdict::Depends(OutcomeKind::Unchanged, super::UNCHANGED.to_owned()),
         }
+    }
+
+    /// What a proposal that commits to the branch is held to; `None` for one that does not. The host's own
+    /// reverts are held to no plugin's grants: `validate` gives them what they take back.
+    pub(super) fn grants<'c>(
+        &self,
+        catalog: &'c Catalog,
+        reaction: &DueReaction,
+    ) -> Result<Option<Cow<'c, Grants>>, String> {
+        if reaction.reverts.is_some() {
+            return Ok(Some(Cow::Owned(Grants::default())));
+        }
+        let (plugin, mode) = self.plugin_and_mode(catalog, reaction)?;
+        Ok((mode == Mode::Enforce).then(|| Cow::Borrowed(plugin.grants())))
     }
 
     /// What the API server refuses, if one is to be asked, by the places of their entries. What changes an
@@ -169,10 +202,9 @@ impl Pipeline {
         &self,
         draft: &mut Draft<'_>,
         entry: &Entry,
-        plugin: &Plugin,
+        grants: &Grants,
     ) -> Result<Option<Piece>, Refusals> {
-        let changes = entry.proposal.changes();
-        validate::add(draft, changes, plugin.grants(), &self.guardrails, &self.schemas)
+        validate::add(draft, entry.proposal.changes(), grants, &self.guardrails, &self.schemas)
     }
 }
 

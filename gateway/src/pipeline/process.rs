@@ -66,8 +66,15 @@ impl Pipeline {
 
     /// Fetches, so that the metrics tell of a repository that is away before an event needs it.
     pub async fn look_at_repository(&self) {
-        if let Err(error) = self.reached(self.repository.head().await) {
-            tracing::warn!(error = %chain(&error), "the desired state cannot be read; events are taken all the same");
+        match self.reached(self.repository.head().await) {
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "the desired state cannot be read; events are taken all the same");
+            }
+            Ok(head) => {
+                if let Err(error) = self.follow_head(&head).await {
+                    tracing::error!(error = %chain(&error), "whether commits were taken back could not be seen");
+                }
+            }
         }
         if let Err(error) = self.take_up_file().await {
             tracing::error!(error = %chain(&error), "whether the branch pauses the gateway could not be recorded");
@@ -128,12 +135,15 @@ impl Pipeline {
         reason: &str,
     ) {
         let label = OutcomeLabel { plugin: reaction.plugin.clone(), outcome: outcome.as_str().to_owned() };
-        self.metrics.outcomes.get_or_create(&label).inc();
+        let is_revert = reaction.reverts.is_some();
+        let ends = if is_revert { &self.metrics.reverts } else { &self.metrics.outcomes };
+        ends.get_or_create(&label).inc();
         let open_us = u64::try_from(clock::now_us() - reaction.created_us).unwrap_or_default();
         self.metrics.settle_seconds.observe(Duration::from_micros(open_us).as_secs_f64());
         tracing::info!(
             event.seq = reaction.event_seq,
             reaction.id = reaction.id,
+            reaction.reverts = reaction.reverts,
             plugin.name = reaction.plugin,
             outcome = outcome.as_str(),
             commit.sha = sha.map(CommitSha::as_str),

@@ -54,6 +54,7 @@ impl Pipeline {
             diff: Some(change.diff().to_owned()),
             commit: Some(settled_commit(proposed.commit)),
             pull_request: Some(settled(&draft.branch, proposed.pull_request)),
+            take_back: None,
         })
     }
 
@@ -80,6 +81,7 @@ impl Pipeline {
                 diff: None,
                 commit: found.commit.map(settled_commit),
                 pull_request: Some(settled(&branch, found.pull_request)),
+                take_back: None,
             },
         }))
     }

@@ -20,11 +20,16 @@ use crate::record::{FirstReaction, FirstReport, RecordError, RecordedEvent, Rout
 pub struct Repeats {
     /// So many seconds from the first report on; 0 dispatches every event.
     pub window_s: u32,
+    /// So many seconds nothing is done for an incident after a person has taken back in the repository what
+    /// was committed for it; 0 reacts again at once.
+    pub overridden_s: u32,
 }
 
 impl Repeats {
     /// The longest window, in seconds: a day.
     pub const WINDOW_S_MAX: u32 = 86_400;
+    /// The longest that a person's revert is respected, in seconds: 30 days.
+    pub const OVERRIDDEN_S_MAX: u32 = 2_592_000;
 
     /// The window in microseconds.
     pub(super) fn window_us(&self) -> i64 {
@@ -34,7 +39,7 @@ impl Repeats {
 
 impl Default for Repeats {
     fn default() -> Self {
-        Self { window_s: 60 }
+        Self { window_s: 60, overridden_s: 86_400 }
     }
 }
 

@@ -88,6 +88,7 @@ mod tests {
             mode: Mode::Observe,
             attempts: 0,
             created_us: 0,
+            reverts: None,
         };
         ids.map(reaction).collect()
     }

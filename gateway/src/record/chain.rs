@@ -1,4 +1,5 @@
-//! The hash chain over events, repeats, decisions, outcomes, switches and pauses: what makes a rewrite of the journal visible.
+//! The hash chain over events, repeats, decisions, outcomes, overrides, switches and pauses: what makes a
+//! rewrite of the journal visible.
 //!
 //! The chain's head goes into every commit's trailers, so the desired-state repository witnesses
 //! it. A digest is over named fields with their lengths, never over a text that could be cut
@@ -138,7 +139,7 @@ impl Journal {
 
 /// A record that no link speaks of: it was put in beside the gateway.
 async fn first_unlinked(connection: &mut SqliteConnection) -> Result<Option<String>, RecordError> {
-    const RECORDS: [(&str, &str); 6] = [
+    const RECORDS: [(&str, &str); 8] = [
         (
             "event",
             "SELECT min(seq) FROM events WHERE seq NOT IN (SELECT subject FROM chain WHERE kind = 'event')",
@@ -157,6 +158,17 @@ async fn first_unlinked(connection: &mut SqliteConnection) -> Result<Option<Stri
             "outcome",
             "SELECT min(id) FROM reactions WHERE outcome IS NOT NULL \
              AND id NOT IN (SELECT subject FROM chain WHERE kind = 'outcome')",
+        ),
+        // What takes a commit back is a part of its outcome, so an outcome without it has none.
+        (
+            "undo",
+            "SELECT min(reaction_id) FROM undos \
+             WHERE reaction_id NOT IN (SELECT subject FROM chain WHERE kind = 'outcome')",
+        ),
+        (
+            "override",
+            "SELECT min(reaction_id) FROM overrides \
+             WHERE reaction_id NOT IN (SELECT subject FROM chain WHERE kind = 'override')",
         ),
         (
             "switch",
@@ -186,6 +198,7 @@ async fn record_digest(
         "repeat" => super::repeat::stored_digest(connection, subject).await,
         "decision" => super::reaction::decision_digest(connection, subject).await,
         "outcome" => super::reaction::outcome_digest(connection, subject).await,
+        "override" => super::undo::override_digest(connection, subject).await,
         "pause" => super::pause::stored_digest(connection, subject).await,
         "switch" => super::switch::stored_digest(connection, subject).await,
         other => Err(RecordError::Damaged(format!("the chain names an unknown kind of record, {other:?}"))),

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite};
 
+use super::afterwards::{self, Afterwards, ReactionRow};
 use super::event::stored_headers;
 use super::pull_request::{self, SettledPullRequest};
 use super::{Journal, RecordError};
+use crate::model::outcome::Became;
 
 /// Which events to list; an empty filter lists all. Newest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,7 +24,7 @@ pub struct EventFilter {
     pub priority: Option<String>,
     /// The pod's namespace.
     pub namespace: Option<String>,
-    /// An outcome of one of its reactions, or `pending`.
+    /// An outcome of one of its reactions, what became of its commit, or `pending`.
     pub outcome: Option<String>,
     /// A plugin that reacts to it.
     pub plugin: Option<String>,
@@ -69,8 +71,8 @@ pub struct EventRow {
     pub repeat_of: Option<i64>,
     /// How many events repeat it.
     pub repeats: i64,
-    /// Its reactions, in the order they were made: the plugin, and the outcome or `pending`.
-    pub outcomes: Vec<(String, String)>,
+    /// Its reactions, in the order they were made.
+    pub reactions: Vec<ReactionRow>,
 }
 
 /// One event with everything that became of it.
@@ -137,6 +139,10 @@ pub struct ReactionView {
     pub commit: Option<CommitView>,
     /// The pull request.
     pub pull_request: Option<SettledPullRequest>,
+    /// The reaction that it takes back.
+    pub reverts: Option<i64>,
+    /// What became of its commit.
+    pub afterwards: Afterwards,
     /// Every try.
     pub attempts: Vec<AttemptView>,
 }
@@ -205,7 +211,10 @@ fn select(filter: &EventFilter, events_max: u32) -> QueryBuilder<Sqlite> {
     if filter.outcome.is_some() || filter.plugin.is_some() {
         query.push(" AND EXISTS (SELECT 1 FROM reactions r WHERE r.event_seq = e.seq");
         if let Some(outcome) = &filter.outcome {
-            query.push(" AND coalesce(r.outcome, 'pending') = ").push_bind(outcome.clone());
+            match Became::parse(outcome) {
+                Some(became) => query.push(" AND ").push(afterwards::condition(became)),
+                None => query.push(" AND coalesce(r.outcome, 'pending') = ").push_bind(outcome.clone()),
+            };
         }
         if let Some(plugin) = &filter.plugin {
             query.push(" AND r.plugin = ").push_bind(plugin.clone());
@@ -224,7 +233,7 @@ fn select(filter: &EventFilter, events_max: u32) -> QueryBuilder<Sqlite> {
     query
 }
 
-fn event_row(row: &SqliteRow, outcomes: Vec<(String, String)>) -> Result<EventRow, RecordError> {
+fn event_row(row: &SqliteRow, reactions: Vec<ReactionRow>) -> Result<EventRow, RecordError> {
     Ok(EventRow {
         seq: row.try_get("seq")?,
         received_us: row.try_get("received_us")?,
@@ -238,7 +247,7 @@ fn event_row(row: &SqliteRow, outcomes: Vec<(String, String)>) -> Result<EventRo
         routed: row.try_get::<Option<i64>, _>("routed_us")?.is_some(),
         repeat_of: row.try_get("repeat_of")?,
         repeats: row.try_get("repeats")?,
-        outcomes,
+        reactions,
     })
 }
 
@@ -251,13 +260,8 @@ impl Journal {
         let rows = select(filter, events_max).build().fetch_all(&self.readers).await?;
         let mut events = Vec::with_capacity(rows.len());
         for row in &rows {
-            let outcomes = sqlx::query_as(
-                "SELECT plugin, coalesce(outcome, 'pending') FROM reactions WHERE event_seq = ? ORDER BY id",
-            )
-            .bind(row.try_get::<i64, _>("seq")?)
-            .fetch_all(&self.readers)
-            .await?;
-            events.push(event_row(row, outcomes)?);
+            let reactions = self.reaction_rows(row.try_get("seq")?).await?;
+            events.push(event_row(row, reactions)?);
         }
         Ok(events)
     }
@@ -277,15 +281,8 @@ impl Journal {
         .await?;
         let Some(row) = row else { return Ok(None) };
         let reactions = self.reactions_where("r.event_seq = ", seq).await?;
-        let outcomes = reactions
-            .iter()
-            .map(|(_, reaction)| {
-                let outcome = reaction.outcome.clone().unwrap_or_else(|| "pending".to_owned());
-                (reaction.plugin.clone(), outcome)
-            })
-            .collect();
         Ok(Some(EventDetail {
-            row: event_row(&row, outcomes)?,
+            row: event_row(&row, self.reaction_rows(seq).await?)?,
             subject: row.try_get("subject")?,
             time: row.try_get("time")?,
             datacontenttype: row.try_get("datacontenttype")?,
@@ -300,6 +297,14 @@ impl Journal {
         }))
     }
 
+    /// One reaction, with its event's number.
+    ///
+    /// # Errors
+    /// When the journal does not answer.
+    pub async fn reaction(&self, id: i64) -> Result<Option<(i64, ReactionView)>, RecordError> {
+        Ok(self.reactions_where("r.id = ", id).await?.pop())
+    }
+
     /// The reactions that a replay made, each with its event's number.
     pub(super) async fn replay_reactions(&self, id: i64) -> Result<Vec<(i64, ReactionView)>, RecordError> {
         self.reactions_where("r.replay_id = ", id).await
@@ -311,10 +316,15 @@ impl Journal {
         number: i64,
     ) -> Result<Vec<(i64, ReactionView)>, RecordError> {
         let rows = QueryBuilder::<Sqlite>::new(
-            "SELECT r.*, c.sha, c.base, c.message, c.committed_us, p.number, p.url, p.branch FROM reactions r \
-             LEFT JOIN commits c ON c.reaction_id = r.id \
-             LEFT JOIN pull_requests p ON p.reaction_id = r.id WHERE ",
+            "SELECT r.*, c.sha, c.base, c.message, c.committed_us, p.number, p.url, p.branch, ",
         )
+        .push(afterwards::COLUMNS)
+        .push(
+            " FROM reactions r LEFT JOIN commits c ON c.reaction_id = r.id \
+             LEFT JOIN pull_requests p ON p.reaction_id = r.id ",
+        )
+        .push(afterwards::TABLES)
+        .push(" WHERE ")
         .push(condition)
         .push_bind(number)
         .push(" ORDER BY r.id")
@@ -377,6 +387,8 @@ fn reaction_view(row: &SqliteRow, attempts: Vec<AttemptView>) -> Result<Reaction
         settled_us: row.try_get("settled_us")?,
         commit,
         pull_request: pull_request::stored(row)?,
+        reverts: row.try_get("reverts")?,
+        afterwards: afterwards::read(row, row.try_get("id")?)?,
         attempts,
     })
 }

@@ -8,6 +8,8 @@ use sqlx::{Row, SqliteConnection};
 use super::attempt::{Stage, end_attempt};
 use super::chain::{ChainHead, append, digest};
 use super::pull_request::{self, SettledPullRequest};
+use super::revert;
+use super::undo::{self, TakeBack};
 use super::writer::Write;
 use super::{Journal, RecordError};
 use crate::clock;
@@ -40,6 +42,8 @@ pub struct DueReaction {
     pub attempts: i64,
     /// When it was made.
     pub created_us: i64,
+    /// The reaction that it takes back.
+    pub reverts: Option<i64>,
 }
 
 /// A plugin's decision and all that it was made from.
@@ -56,7 +60,7 @@ pub struct Decided {
 }
 
 /// How a reaction ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Settlement {
     /// The word.
     pub outcome: OutcomeKind,
@@ -68,13 +72,15 @@ pub struct Settlement {
     pub commit: Option<SettledCommit>,
     /// The pull request, for `Proposed`, and the one that was closed because the state is `Unchanged`.
     pub pull_request: Option<SettledPullRequest>,
+    /// What takes the commit back, for `Committed`.
+    pub take_back: Option<TakeBack>,
 }
 
 impl Settlement {
     /// An end without a change.
     #[must_use]
     pub fn without_change(outcome: OutcomeKind, reason: String) -> Self {
-        Self { outcome, reason, diff: None, commit: None, pull_request: None }
+        Self { outcome, reason, diff: None, commit: None, pull_request: None, take_back: None }
     }
 }
 
@@ -258,6 +264,10 @@ async fn settle(
     if let Some(pull_request) = &settlement.pull_request {
         pull_request::insert(connection, id, pull_request).await?;
     }
+    if let Some(take_back) = &settlement.take_back {
+        undo::insert(connection, id, take_back, now).await?;
+    }
+    revert::settled(connection, id, settlement.outcome).await?;
     let record = outcome_digest(connection, id).await?.ok_or_else(|| missing(id))?;
     append(connection, "outcome", id, record).await?;
     Ok(())
@@ -274,7 +284,13 @@ pub(super) async fn decision_digest(
 ) -> Result<Option<[u8; 32]>, RecordError> {
     const FIELDS: [&str; 6] = ["plugin", "mode", "plugin_digest", "config_digest", "base_commit", "decision"];
     let row = sqlx::query("SELECT * FROM reactions WHERE id = ?").bind(id).fetch_optional(connection).await?;
-    row.map(|row| row_digest(&row, &["id", "event_seq", "replay_id", "fuel"], &FIELDS)).transpose()
+    let Some(row) = row else { return Ok(None) };
+    let decision = row_digest(&row, &["id", "event_seq", "replay_id", "fuel"], &FIELDS)?;
+    // Other decisions keep the digest that they have in the chain.
+    Ok(Some(match revert::evidence(&row)? {
+        None => decision,
+        Some((reverts, by)) => digest(&[&decision, b"reverts", &reverts.to_be_bytes(), by.as_bytes()]),
+    }))
 }
 
 /// The digest of a reaction's end.
@@ -289,17 +305,21 @@ pub(super) async fn outcome_digest(
          LEFT JOIN pull_requests p ON p.reaction_id = r.id WHERE r.id = ?",
     )
     .bind(id)
-    .fetch_optional(connection)
+    .fetch_optional(&mut *connection)
     .await?;
-    row.map(|row| {
-        // Outcomes of before there were pull requests keep the digest that they have in the chain.
-        if pull_request::stored(&row)?.is_none() {
-            return row_digest(&row, &["id", "event_seq", "settled_us"], &FIELDS);
-        }
+    let Some(row) = row else { return Ok(None) };
+    // Outcomes of before there were pull requests keep the digest that they have in the chain.
+    let outcome = if pull_request::stored(&row)?.is_none() {
+        row_digest(&row, &["id", "event_seq", "settled_us"], &FIELDS)?
+    } else {
         let fields = [&FIELDS[..], &["url", "branch"]].concat();
-        row_digest(&row, &["id", "event_seq", "settled_us", "number"], &fields)
-    })
-    .transpose()
+        row_digest(&row, &["id", "event_seq", "settled_us", "number"], &fields)?
+    };
+    // And so do those of before commits could be taken back.
+    Ok(Some(match undo::evidence(connection, id).await? {
+        None => outcome,
+        Some(undo) => digest(&[&outcome, &undo]),
+    }))
 }
 
 fn row_digest(row: &SqliteRow, numbers: &[&str], texts: &[&str]) -> Result<[u8; 32], RecordError> {
@@ -321,6 +341,7 @@ fn due(row: &SqliteRow) -> Result<DueReaction, RecordError> {
         mode: Mode::of(row.try_get("mode")?),
         attempts: row.try_get("attempts")?,
         created_us: row.try_get("created_us")?,
+        reverts: row.try_get("reverts")?,
     })
 }
 
@@ -429,13 +450,14 @@ impl Journal {
         self.write(|reply| Write::Settle(ends, reply)).await
     }
 
-    /// How many commits a plugin has made since then. One that several events have proposed counts once.
+    /// How many commits a plugin has made since then. One that several events have proposed counts once,
+    /// one that took another back is none of the plugin's.
     ///
     /// # Errors
     /// When the journal does not answer.
     pub async fn commits_since(&self, plugin: &str, since_us: i64) -> Result<u64, RecordError> {
         let count = "SELECT count(DISTINCT sha) FROM commits JOIN reactions ON id = reaction_id \
-                     WHERE committed_us >= ? AND plugin = ?";
+                     WHERE committed_us >= ? AND plugin = ? AND reverts IS NULL";
         let count: i64 =
             sqlx::query_scalar(count).bind(since_us).bind(plugin).fetch_one(&self.readers).await?;
         Ok(count.unsigned_abs())
@@ -454,7 +476,7 @@ impl Journal {
         // From the few commits of the window, not from all reactions of the plugin.
         let objects = "SELECT DISTINCT object FROM commits CROSS JOIN reactions ON id = commits.reaction_id \
                        CROSS JOIN changed_objects ON changed_objects.reaction_id = id \
-                       WHERE committed_us >= ? AND plugin = ? LIMIT ?";
+                       WHERE committed_us >= ? AND plugin = ? AND reverts IS NULL LIMIT ?";
         let found: Vec<String> = sqlx::query_scalar(objects)
             .bind(since_us)
             .bind(plugin)

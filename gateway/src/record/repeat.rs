@@ -20,7 +20,7 @@ pub struct FirstReport {
     pub seq: i64,
     /// When it was received.
     pub received_us: i64,
-    /// Its reactions, without those of replays.
+    /// Its reactions, without those of replays and reverts.
     pub reactions: Vec<FirstReaction>,
 }
 
@@ -104,10 +104,11 @@ impl Journal {
             .await?;
         let Some(row) = row else { return Ok(None) };
         let seq = row.try_get("seq")?;
-        let reactions = sqlx::query("SELECT * FROM reactions WHERE event_seq = ? AND replay_id = 0")
-            .bind(seq)
-            .fetch_all(&self.readers)
-            .await?;
+        let reactions =
+            sqlx::query("SELECT * FROM reactions WHERE event_seq = ? AND replay_id = 0 AND reverts IS NULL")
+                .bind(seq)
+                .fetch_all(&self.readers)
+                .await?;
         let reactions = reactions.iter().map(reaction).collect::<Result<_, _>>()?;
         Ok(Some(FirstReport { seq, received_us: row.try_get("received_us")?, reactions }))
     }

@@ -17,7 +17,9 @@ use super::queue::{self, Note};
 use super::reaction::{self, Decided, Route, Settlement};
 use super::repeat;
 use super::replay::{self, ReplayPlan};
+use super::revert::{self, RevertRequest, Reverting};
 use super::switch::{self, Switch};
+use super::undo::{self, Override};
 use super::{Journal, RecordError};
 use crate::receive::Received;
 
@@ -40,6 +42,8 @@ pub(super) enum Write {
     Replay(ReplayPlan, Reply<i64>),
     Switch(Switch, Reply<()>),
     Pause(PauseSwitch, Reply<i64>),
+    Revert(RevertRequest, Reply<Reverting>),
+    Override(Override, Reply<bool>),
 }
 
 impl Journal {
@@ -128,6 +132,8 @@ async fn apply(connection: &mut SqliteConnection, write: Write) -> Answer {
         Write::Note(note, reply) => answer(reply, queue::note(connection, &note).await),
         Write::Replay(plan, reply) => answer(reply, replay::insert(connection, &plan).await),
         Write::Pause(taken, reply) => answer(reply, pause::insert(connection, &taken).await),
+        Write::Revert(request, reply) => answer(reply, revert::insert(connection, &request).await),
+        Write::Override(seen, reply) => answer(reply, undo::override_one(connection, &seen).await),
         Write::Switch(taken, reply) => answer(reply, switch::insert(connection, &taken).await),
     }
 }

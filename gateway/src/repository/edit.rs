@@ -141,6 +141,31 @@ pub fn without(text: &str, place: impl Into<Place>) -> Result<Option<String>, Ed
     if documents(&rest).as_ref() == Ok(&left) { Ok(Some(rest)) } else { Err(EditError::NotFaithful) }
 }
 
+/// The text of one document of a stream, from its `---` line on where it has one.
+#[must_use]
+pub fn section(text: &str, document: usize) -> Option<&str> {
+    let parts = parts(text);
+    let unmarked = !is_blank(parts[0]);
+    parts.get(if unmarked { document } else { document + 1 }).copied()
+}
+
+/// The text with a further document at its end.
+///
+/// # Errors
+/// When it would not say what `manifest` says there, and what it said before.
+pub fn with(text: &str, section: &str, manifest: &Value) -> Result<String, EditError> {
+    let mut expected = read(text)?;
+    expected.push(manifest.clone());
+    let (end, mark) = (if text.ends_with('\n') { "" } else { "\n" }, "---\n");
+    let mark = if section.starts_with("---") { "" } else { mark };
+    let written = format!("{text}{end}{mark}{section}");
+    if documents(&written).as_ref() == Ok(&expected) {
+        readable(written)
+    } else {
+        Err(EditError::NotFaithful)
+    }
+}
+
 /// A stream in parts: what is above the first `---` line, then from each such line to the next.
 fn parts(text: &str) -> Vec<&str> {
     let (mut parts, mut begin, mut at) = (Vec::new(), 0, 0);

@@ -6,11 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::edit::{EditError, edit, read};
 use super::index::{Indexed, speaks_of};
 use crate::model::manifest::ObjectRef;
+use crate::model::undo::Listing;
 
 /// The most kustomizations that may stand above a file.
 const INCLUDERS_MAX: usize = 100;
@@ -265,6 +266,39 @@ pub fn unlisted(text: &str, folder: &str, path: &str) -> Result<String, EditErro
                 |item: &Value| item.as_str().and_then(|item| joined(folder, item)).as_deref() == Some(path);
             listed.retain(|item| !is_it(item));
         }
+    }
+    edit(text, 0, &manifest)
+}
+
+/// Where the text of a kustomization includes a file, seen from its folder.
+#[must_use]
+pub fn listings(text: &str, kustomization: &str, folder: &str, path: &str) -> Vec<Listing> {
+    let manifest = read(text).unwrap_or_default().into_iter().next().unwrap_or_default();
+    let mut found = Vec::new();
+    for key in INCLUDES {
+        let items = manifest.get(key).and_then(Value::as_array).into_iter().flatten().enumerate();
+        for (index, item) in items.filter_map(|(index, item)| Some((index, item.as_str()?))) {
+            if joined(folder, item).as_deref() == Some(path) {
+                let (kustomization, key, item) = (kustomization.to_owned(), key.to_owned(), item.to_owned());
+                found.push(Listing { kustomization, key, index, item });
+            }
+        }
+    }
+    found
+}
+
+/// The text of a kustomization with a file in the place where it was listed.
+///
+/// # Errors
+/// When the text cannot be edited so.
+pub fn listed_again(text: &str, listing: &Listing) -> Result<String, EditError> {
+    let mut manifest = read(text)?.into_iter().next().unwrap_or_default();
+    let unlike = || EditError::Unsupported(format!("its {} are no list", listing.key));
+    let items = manifest.as_object_mut().ok_or_else(unlike)?.entry(&listing.key).or_insert_with(|| json!([]));
+    let items = items.as_array_mut().ok_or_else(unlike)?;
+    let item = Value::from(listing.item.as_str());
+    if !items.contains(&item) {
+        items.insert(listing.index.min(items.len()), item);
     }
     edit(text, 0, &manifest)
 }

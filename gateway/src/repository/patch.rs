@@ -32,6 +32,7 @@ pub fn patched(manifest: &Value, change: &Change) -> Result<Value, EditError> {
         Change::JsonPatch(operations) => operate(&mut after, operations)?,
         Change::Create { .. } => return Err(EditError::Patch("the object is there already".to_owned())),
         Change::Delete {} => return Err(EditError::Patch("a deletion leaves no manifest".to_owned())),
+        Change::Undo { .. } => return Err(EditError::Patch("what it takes back is no patch".to_owned())),
     }
     if is_deeper(&after, DEPTH_MAX) {
         return Err(too_deep());

@@ -98,7 +98,8 @@ impl<'a> Draft<'a> {
             unified(path, self.accepted_text(path), after.as_deref())
         };
         let diff = texts.iter().map(diff).collect();
-        let piece = Piece { diff, objects: there(self.own.objects.clone()) };
+        let objects = there(self.own.objects.clone());
+        let piece = Piece { diff, objects, undo: Vec::new(), left: Vec::new() };
         self.own.texts = texts;
         Ok(Some(piece))
     }
@@ -174,6 +175,11 @@ impl<'a> Draft<'a> {
     /// Why an object is not what the snapshot says, if an earlier proposal makes or deletes it.
     pub(super) fn taken(&self, target: &ObjectRef) -> Option<Refusal> {
         self.claims.whole(target)
+    }
+
+    /// What an object is by now, if it is there.
+    pub(super) fn is_by_now(&self, target: &ObjectRef) -> Option<Value> {
+        self.own.objects.get(target).cloned().unwrap_or_else(|| self.accepted_object(target))
     }
 
     /// Notes that a file goes.

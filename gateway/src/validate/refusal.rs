@@ -152,6 +152,26 @@ pub enum Refusal {
         /// The reaction and the plugin that came first.
         by: String,
     },
+    /// Somebody has changed what is to be taken back.
+    #[error("{target}: {what} was changed since: it was left as {expected}, and is {found}")]
+    ChangedSince {
+        /// The object.
+        target: ObjectRef,
+        /// The field, as a JSON pointer with `[name]` for an element of a list, or the object.
+        what: String,
+        /// What it was left as, as JSON.
+        expected: String,
+        /// What it is, as JSON.
+        found: String,
+    },
+    /// The object cannot be put back where it was.
+    #[error("{target}: it cannot be put back: {reason}")]
+    Restore {
+        /// The object.
+        target: ObjectRef,
+        /// Why not.
+        reason: String,
+    },
     /// The plugin has changed enough for now.
     #[error(
         "plugin {plugin} has made {commits_max} commits within {window_s} s, which is guardrails.commitsMax: look \
@@ -200,6 +220,7 @@ impl Refusal {
             Self::Schema { .. } => 4,
             Self::Semantics { .. } => 5,
             Self::Create { .. } | Self::Delete { .. } | Self::Edit { .. } | Self::TooLarge { .. } => 6,
+            Self::ChangedSince { .. } | Self::Restore { .. } => 6,
             Self::Conflict { .. } => 7,
             Self::DryRun { .. } => 8,
         }
@@ -228,6 +249,8 @@ impl Refusal {
             Self::DryRun { .. } => "dry-run",
             Self::Edit { .. } => "edit",
             Self::Conflict { .. } => "conflict",
+            Self::ChangedSince { .. } => "changed-since",
+            Self::Restore { .. } => "restore",
             Self::Window { .. } => "too-many-commits",
             Self::Workloads { .. } => "too-many-workloads",
             Self::TooLarge { .. } => "too-large",

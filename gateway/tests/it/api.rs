@@ -309,6 +309,8 @@ fn the_description_names_every_path_that_is_served() {
         "/v1/plugins",
         "/v1/plugins/{name}/mode",
         "/v1/queue",
+        "/v1/reactions/{id}",
+        "/v1/reactions/{id}/revert",
         "/v1/replays",
         "/v1/replays/{id}",
         "/v1/resume",

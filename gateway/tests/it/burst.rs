@@ -118,7 +118,7 @@ fn a_burst_is_one_commit_and_each_reaction_has_its_own_part_of_it() {
         ["1", "2", "4"]
     );
     // The commit has counted once for its plugin, which may make no other one.
-    fleet.person_commits("apps/a-a.yaml", &deployment("a-a"));
+    fleet.person_commits("apps/a-a.yaml", &deployment("a-a").replace("replicas: 3", "replicas: 2"));
     alert(&process, "5", "a-a");
     let refused = ended(&mut process, 5);
     assert_eq!(refused["outcome"], "refused", "{refused:#}");

@@ -30,6 +30,7 @@ fn message(output: &str) -> Message {
         journal: "j1",
         event: 7,
         reaction: 9,
+        reverts: None,
         plugin: "scale-to-zero",
         digest: "sha256:ab",
         chain_length: 12,
@@ -47,7 +48,7 @@ async fn scaled_to_zero(repository: &Repository) -> ValidatedChange {
     };
     let change = Change::MergePatch(json!({ "spec": { "replicas": 0 } }));
     let (title, reason) = ("Scale default/web to 0".to_owned(), "the rule is on the list".to_owned());
-    let changes = Changes { patches: vec![Patch { target, change }], title, reason };
+    let changes = Changes { patches: vec![Patch { target, change }], title, reason, expires_after_s: None };
     let grants = Grants {
         kinds: vec!["apps/v1/Deployment".to_owned()],
         namespaces: vec!["default".to_owned()],

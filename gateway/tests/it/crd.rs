@@ -52,7 +52,8 @@ fn check(
         ..Grants::default()
     };
     let patches = vec![Patch { target, change: Change::JsonPatch(patch) }];
-    let changes = Changes { patches, title: "Change".to_owned(), reason: "because".to_owned() };
+    let changes =
+        Changes { patches, title: "Change".to_owned(), reason: "because".to_owned(), expires_after_s: None };
     validate(&changes, &grants, &Guardrails::default(), schemas, snapshot)
 }
 

@@ -47,7 +47,12 @@ fn grants() -> Grants {
 }
 
 fn check(snapshot: &Snapshot, grants: &Grants, patches: Vec<Patch>) -> Result<Validated, Refusals> {
-    let changes = Changes { patches, title: "Delete default/web".to_owned(), reason: "because".to_owned() };
+    let changes = Changes {
+        patches,
+        title: "Delete default/web".to_owned(),
+        reason: "because".to_owned(),
+        expires_after_s: None,
+    };
     validate(&changes, grants, &Guardrails::default(), &Schemas::kubernetes(), snapshot)
 }
 

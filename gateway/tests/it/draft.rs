@@ -76,7 +76,12 @@ async fn snapshot(files: &Files) -> Arc<Snapshot> {
 }
 
 fn changes(patches: &[Patch]) -> Changes {
-    Changes { patches: patches.to_vec(), title: "Change".to_owned(), reason: "because".to_owned() }
+    Changes {
+        patches: patches.to_vec(),
+        title: "Change".to_owned(),
+        reason: "because".to_owned(),
+        expires_after_s: None,
+    }
 }
 
 fn grants() -> Grants {

@@ -47,6 +47,8 @@ enum Met {
     Settled,
     /// Its attempts say this kind and these words, and are made again.
     Held(&'static str, &'static str),
+    /// The server wants us to wait, in words that have these.
+    Queued(&'static str),
     /// It waits for its first attempt, with this kind and these words.
     Unread(&'static str, &'static str),
     /// It ends as failed, with this kind and these words.
@@ -197,6 +199,13 @@ fn check(scene: &Scene, process: &mut Process, seq: i64, met: &Met) -> bool {
     };
     match met {
         Met::Settled => return false,
+        Met::Queued(words) => {
+            for _ in 0..2 {
+                let line = process.wait_for_line(|line| line.contains("the queue of commits waits"));
+                assert!(line.contains(words), "{words}: {line}");
+            }
+            assert!(shown(process, seq)["outcome"].is_null());
+        }
         Met::Held(kind, words) => {
             for _ in 0..2 {
                 process.wait_for_line(|line| line.contains("a commit is tried again later"));
@@ -277,24 +286,24 @@ faults! {
     status_409: GitHub, |scene| scene.refuse(409, &[], "Conflict"), Met::Held("unreachable", "Conflict"), well;
     status_422: GitHub, |scene| scene.refuse(422, &[], "Nonsense"), Met::Failed("unexpected", "Nonsense"), well;
     status_429_with_retry_after: GitHub,
-        |scene| scene.refuse(429, &[("retry-after", "1")], "Slow down"), Met::Held("rate-limited", "1 s"), well;
+        |scene| scene.refuse(429, &[("retry-after", "1")], "Slow down"), Met::Queued("1 s"), well;
     status_429_until_a_reset: GitHub,
         |scene| scene.refuse(429, &[
             ("date", "Tue, 24 Nov 2026 12:00:00 GMT"),
             ("x-ratelimit-remaining", "0"),
             ("x-ratelimit-reset", "1795521601"),
         ], "API rate limit exceeded"),
-        Met::Held("rate-limited", "1 s"), well;
+        Met::Queued("1 s"), well;
     the_limit_of_graphql: GitHub,
         |scene| scene.graphql("RATE_LIMITED", "API rate limit exceeded", &[
             ("date", "Tue, 24 Nov 2026 12:00:00 GMT"),
             ("x-ratelimit-remaining", "0"),
             ("x-ratelimit-reset", "1795521601"),
         ]),
-        Met::Held("rate-limited", "1 s"), well;
+        Met::Queued("1 s"), well;
     the_secondary_limit: GitHub,
         |scene| scene.refuse(403, &[("retry-after", "1")], "You have exceeded a secondary rate limit"),
-        Met::Held("rate-limited", "1 s"), well;
+        Met::Queued("1 s"), well;
     status_500: GitHub, |scene| scene.refuse(500, &[], "Oops"), Met::Held("answer-lost", "500"), well;
     status_502_as_a_page: GitHub,
         |scene| scene.github.faults().stand("graphql", Fault::Answer {

@@ -63,7 +63,8 @@ fn grants(narrower: Value) -> Grants {
 
 fn check(snapshot: &Snapshot, grants: &Grants, guardrails: &Value, patches: Vec<Patch>) -> Vec<String> {
     let guardrails: Guardrails = serde_json::from_value(guardrails.clone()).unwrap();
-    let changes = Changes { patches, title: "Change".to_owned(), reason: "because".to_owned() };
+    let changes =
+        Changes { patches, title: "Change".to_owned(), reason: "because".to_owned(), expires_after_s: None };
     match validate(&changes, grants, &guardrails, &Schemas::kubernetes(), snapshot) {
         Ok(Validated::Change(_)) => Vec::new(),
         Ok(Validated::Unchanged) => vec!["unchanged".to_owned()],
@@ -237,7 +238,12 @@ async fn what_is_not_granted_is_not_told_from() {
     ] {
         for patch in &patches {
             let patch = Patch { target: target.clone(), change: Change::JsonPatch(patch.clone()) };
-            let changes = Changes { patches: vec![patch], title: "Change".to_owned(), reason: String::new() };
+            let changes = Changes {
+                patches: vec![patch],
+                title: "Change".to_owned(),
+                reason: String::new(),
+                expires_after_s: None,
+            };
             let grants = grants(narrower.clone());
             let refused =
                 validate(&changes, &grants, &Guardrails::default(), &Schemas::kubernetes(), &snapshot);

@@ -29,7 +29,8 @@ fn delete(name: &str) -> Patch {
 }
 
 fn check(snapshot: &Snapshot, patches: Vec<Patch>) -> Result<Validated, Refusals> {
-    let changes = Changes { patches, title: "Change".to_owned(), reason: "because".to_owned() };
+    let changes =
+        Changes { patches, title: "Change".to_owned(), reason: "because".to_owned(), expires_after_s: None };
     let grants = json!({ "kinds": ["ConfigMap"], "namespaces": ["*"], "fields": ["/data"], "delete": true });
     let grants: Grants = serde_json::from_value(grants).unwrap();
     validate(&changes, &grants, &Guardrails::default(), &Schemas::kubernetes(), snapshot)

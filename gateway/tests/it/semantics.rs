@@ -114,7 +114,8 @@ fn replace(
     };
     let operation = json!([{ "op": "replace", "path": "", "value": after }]);
     let patches = vec![Patch { target, change: Change::JsonPatch(operation) }];
-    let changes = Changes { patches, title: "Change".to_owned(), reason: "because".to_owned() };
+    let changes =
+        Changes { patches, title: "Change".to_owned(), reason: "because".to_owned(), expires_after_s: None };
     validate(&changes, &grants, &Guardrails::default(), schemas, snapshot)
 }
 

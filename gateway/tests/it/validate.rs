@@ -31,7 +31,7 @@ fn merge(target: ObjectRef, patch: Value) -> Patch {
 }
 
 fn changes(patches: Vec<Patch>) -> Changes {
-    Changes { patches, title: "Change".to_owned(), reason: "because".to_owned() }
+    Changes { patches, title: "Change".to_owned(), reason: "because".to_owned(), expires_after_s: None }
 }
 
 fn grants(kinds: &[&str], namespaces: &[&str], fields: &[&str]) -> Grants {

@@ -1,5 +1,7 @@
 //! Patches, made for real to a manifest.
 
+use std::time::Duration;
+
 use riposte_sdk::Change;
 use riposte_sdk::prelude::*;
 use serde_json::{Value, json};
@@ -105,6 +107,23 @@ fn nothing_is_made_up_in_a_list() {
     ];
     for patch in table {
         assert!(made(&patch).is_err(), "{patch}");
+    }
+}
+
+#[test]
+fn a_proposal_ends_after_whole_seconds_within_the_limit() {
+    let web = workload("Deployment");
+    let proposal = propose("Scale web to 0").because("a shell").with(Patch::scale(&web, 0));
+    assert_eq!(proposal.expires_after_s(), None);
+    for (time, seconds) in [
+        (Duration::ZERO, 1),
+        (Duration::from_millis(900_999), 900),
+        (Duration::from_secs(2_592_000), 2_592_000),
+        (Duration::MAX, 2_592_000),
+    ] {
+        let ending = proposal.clone().expires_after(time);
+        assert_eq!(ending.expires_after_s(), Some(seconds), "{time:?}");
+        assert!(ending.to_string().contains(&format!("because: a shell\nexpires: after {seconds} s\n- ")));
     }
 }
 

@@ -131,10 +131,13 @@ impl Ending {
             return Ok(Self { decision: document.into(), diff: None });
         }
         match &preview.decision {
-            Some(Decision::Propose(Changes { patches, title, reason })) => {
+            Some(Decision::Propose(Changes { patches, title, reason, expires_after_s })) => {
                 document.insert("decision".into(), "propose".into());
                 document.insert("title".into(), title.as_str().into());
                 document.insert("reason".into(), reason.as_str().into());
+                if let Some(seconds) = expires_after_s {
+                    document.insert("expiresAfterS".into(), (*seconds).into());
+                }
                 let patches = patches.iter().map(|patch| {
                     let mut entry = Mapping::new();
                     entry.insert("target".into(), serde_yaml::to_value(&patch.target)?);

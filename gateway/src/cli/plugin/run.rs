@@ -69,6 +69,9 @@ fn show(out: &mut impl Write, verdict: &Verdict, limits: &Limits) -> Result<(), 
     if let Some(Decision::Propose(changes)) = &preview.decision {
         writeln!(out, "proposal  {}", inert(&changes.title))?;
         writeln!(out, "because   {}", inert(&changes.reason))?;
+        if let Some(seconds) = changes.expires_after_s {
+            writeln!(out, "expires   after {seconds} s")?;
+        }
         for patch in &changes.patches {
             let change = match &patch.change {
                 Change::JsonPatch(operations) => format!("JSON Patch {operations}"),
@@ -76,6 +79,7 @@ fn show(out: &mut impl Write, verdict: &Verdict, limits: &Limits) -> Result<(), 
                 Change::StrategicMergePatch(object) => format!("strategic merge patch {object}"),
                 Change::Create { manifest, beside } => format!("create beside {beside} {manifest}"),
                 Change::Delete {} => "delete".to_owned(),
+                Change::Undo { .. } => "take back".to_owned(),
             };
             writeln!(out, "patch     {}: {}", inert(&patch.target.to_string()), inert(&change))?;
         }

@@ -66,6 +66,36 @@ impl Fleet {
         self.beside(&format!("{name}.yaml"), &text)
     }
 
+    /// A gateway with this one plugin, an entry as JSON, that commits; every report is dispatched.
+    pub(crate) fn config_with_plugin(&self, name: &str, entry: &serde_json::Value) -> PathBuf {
+        let text = std::fs::read_to_string(self.config_without_repeats(name)).expect("the configuration");
+        let (start, rest) = text.split_once("plugins:").expect("plugins");
+        let end = rest.split_once("repeats:").map(|(_, end)| end).unwrap_or_default();
+        self.beside(&format!("{name}.yaml"), &format!("{start}plugins: [{entry}]\nrepeats:{end}"))
+    }
+
+    /// The entry of a bundled plugin, as its `plugin.yaml` has it, for the shell of the tutorial.
+    pub(crate) fn bundled(plugin: &str) -> serde_json::Value {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins").join(plugin);
+        let text = std::fs::read_to_string(folder.join("plugin.yaml")).expect("its entry");
+        let mut entry: serde_json::Value = serde_yaml::from_str(&text).expect("YAML");
+        entry["mode"] = "enforce".into();
+        entry["config"]["rules"] = serde_json::json!(["Terminal shell in container"]);
+        entry
+    }
+
+    /// A person takes the newest commit of the branch back, as `git revert` does.
+    pub(crate) fn person_reverts(&self) {
+        let clone = self.bare.root.path().join("reverting");
+        if clone.exists() {
+            std::fs::remove_dir_all(&clone).expect("the folder goes");
+        }
+        super::git::git(self.bare.root.path(), &["clone", "-q", "desired.git", "reverting"]);
+        let person = ["-c", "user.name=p", "-c", "user.email=p@x"];
+        super::git::git(&clone, &[&person[..], &["revert", "--no-edit", "HEAD"]].concat());
+        super::git::git(&clone, &["push", "-q", "origin", "HEAD:main"]);
+    }
+
     /// A file outside of the repository.
     pub(crate) fn beside(&self, name: &str, content: &str) -> PathBuf {
         let path = self.bare.root.path().join(name);

@@ -117,6 +117,16 @@ pub(crate) struct Laid<'a> {
 impl Image {
     /// An answer that proposes these patches.
     pub(crate) fn proposal(patches: &[Laid<'_>], title: &str, reason: &str) -> Self {
+        Self::expiring(patches, title, reason, None)
+    }
+
+    /// The same, taken back by the gateway after so many seconds.
+    pub(crate) fn expiring(
+        patches: &[Laid<'_>],
+        title: &str,
+        reason: &str,
+        expires_after_s: Option<u32>,
+    ) -> Self {
         let mut image = Self::default();
         let beside = Laid {
             api_version: "apps/v1",
@@ -135,7 +145,8 @@ impl Image {
         }
         let list = [image.place(&laid), u32::try_from(patches.len()).expect("a small number")];
         let (title, reason) = (image.text(title), image.text(reason));
-        image.root = image.place(&[&[0, 1][..], &list, &title, &reason].concat());
+        let expires = expires_after_s.map_or([0, 0], |seconds| [1, seconds]);
+        image.root = image.place(&[&[0, 1][..], &list, &title, &reason, &expires].concat());
         image
     }
 
@@ -222,8 +233,8 @@ pub(crate) fn deletes(api_version: &str, kind: &str, namespace: &str, name: &str
             texts.push_str(text);
             [at, text.len()].map(|number| u32::try_from(number).expect("a small number")).to_vec()
         });
-    // ok, propose, one patch at 2112, title, reason
-    let answer = [vec![0, 1, 2112, 1], title, reason].concat();
+    // ok, propose, one patch at 2112, title, reason, no end of it
+    let answer = [vec![0, 1, 2112, 1], title, reason, vec![0, 0]].concat();
     // the target, with some namespace; the fourth change; room for the payload of another one
     let patch = [api_version, kind, vec![1], namespace, name, vec![3], vec![0; 11]].concat();
     let bytes = |words: &[u32]| -> String {
