@@ -9,6 +9,12 @@ pub mod snapshot;
 mod yaml;
 mod index;
 mod kustomize;
+mod overlay;
+mod roots;
+mod flux;
+mod effective;
+mod helm;
+mod write;
 mod owner;
 pub mod edit;
 mod patch;
@@ -29,11 +35,13 @@ pub use config::Config;
 pub use edit::EditError;
 pub use index::SourceFile;
 pub use kustomize::unlisted;
+pub use overlay::ClusterFolder;
 pub use proposal::{
     Closing, FoundPullRequest, ProposalBranch, Proposed, ProposedCommit, PullRequest, PullRequestDraft,
 };
 pub use remote_error::{CommitError, RepositoryError, Retry};
-pub use snapshot::{Definition, Located, LookupError, OwnerLookupError, Snapshot};
+pub use snapshot::{Definition, Located, LookupError, OwnerLookupError, Snapshot, UnknownCluster};
+pub use write::{Files, Home, Working};
 
 use crate::model::manifest::CommitSha;
 use git::GitClone;
@@ -85,7 +93,19 @@ impl Repository {
     /// # Errors
     /// When the configuration is wrong.
     pub fn new(config: &Config, data_dir: &Path) -> Result<Self, RepositoryError> {
-        let remote = config.clone().check()?;
+        Self::serving(Vec::new(), config, data_dir)
+    }
+
+    /// The same, of a repository that serves several clusters.
+    ///
+    /// # Errors
+    /// When the configuration is wrong.
+    pub fn serving(
+        clusters: Vec<ClusterFolder>,
+        config: &Config,
+        data_dir: &Path,
+    ) -> Result<Self, RepositoryError> {
+        let remote = config::Remote { clusters, ..config.clone().check()? };
         let github = remote.github.clone().map(|github| GitHub::new(github, &remote)).transpose()?;
         let clone = Arc::new(GitClone::new(remote, data_dir));
         Ok(Self { clone, newest: Arc::default(), pause: Arc::default(), github: github.map(Arc::new) })
@@ -241,7 +261,9 @@ fn snapshot_of(
         }
         other => other?,
     };
-    let snapshot = Snapshot::build(commit.clone(), files, clone.remote.limits.file_bytes_max, newest);
+    let remote = &clone.remote;
+    let file_bytes_max = remote.limits.file_bytes_max;
+    let snapshot = Snapshot::build(commit.clone(), files, file_bytes_max, &remote.clusters, newest);
     let snapshot = snapshot.paused(files::pause(clone, commit)?);
     log_skipped(&snapshot, newest);
     Ok(Arc::new(snapshot))

@@ -26,8 +26,8 @@ pub use schema::Schemas;
 use crate::model::manifest::{CommitSha, ObjectRef};
 use crate::model::patch::{Change, Changes, Patch};
 use crate::model::plugin::Grants;
-use crate::repository::edit::{differences, edit, patched};
-use crate::repository::{FileChange, Located, Snapshot};
+use crate::repository::edit::{differences, patched};
+use crate::repository::{EditError, FileChange, Located, Snapshot};
 
 /// The annotation by which a manifest protects itself.
 const PROTECT: &str = "/metadata/annotations/riposte.dev~1protect";
@@ -145,11 +145,13 @@ pub fn validate(
 
 /// Changes an object that is there.
 fn change(draft: &mut Draft<'_>, rules: &Rules<'_>, patch: &Patch) -> Result<(), Vec<Refusal>> {
-    let mut located = allowed(patch, rules, draft.snapshot())?;
-    located.document = draft.document(&located);
+    let located = allowed(patch, rules, draft.snapshot())?;
     let before = draft.manifest(&patch.target).unwrap_or(&located.manifest);
-    let (after, text) = apply(patch, &located, before, draft.text(&located.path), rules)?;
-    draft.put(&located.path, text)?;
+    let after = apply(patch, &located, before, rules)?;
+    let files = draft.snapshot().write(&located, before, &after, draft);
+    for (path, text) in files.map_err(|error| edit_refused(&patch.target, &located, error))? {
+        draft.put(&path, text)?;
+    }
     draft.now(&patch.target, after);
     Ok(())
 }
@@ -190,30 +192,23 @@ fn protects_itself(target: &ObjectRef, manifest: &Value) -> Option<Refusal> {
     protects.then(|| Refusal::Protected { target: target.clone(), by: by.to_owned() })
 }
 
-/// The manifest and the file's text after the patch.
-fn apply(
-    patch: &Patch,
-    located: &Located,
-    before: &Value,
-    text: &str,
-    rules: &Rules<'_>,
-) -> Result<(Value, String), Vec<Refusal>> {
+fn edit_refused(target: &ObjectRef, located: &Located, error: EditError) -> Vec<Refusal> {
+    vec![Refusal::Edit { target: target.clone(), path: located.path.clone(), error }]
+}
+
+/// The manifest after the patch.
+fn apply(patch: &Patch, located: &Located, before: &Value, rules: &Rules<'_>) -> Result<Value, Vec<Refusal>> {
     let target = &patch.target;
-    let edit_refused =
-        |error| vec![Refusal::Edit { target: target.clone(), path: located.path.clone(), error }];
-    let after = patched(before, &patch.change).map_err(edit_refused)?;
-    let changed = differences(before, &after).map_err(edit_refused)?;
+    let refused = |error| edit_refused(target, located, error);
+    let after = patched(before, &patch.change).map_err(refused)?;
+    let changed = differences(before, &after).map_err(refused)?;
     let mut reasons: Vec<Refusal> = grant::check_fields(rules.grants, target, &changed).into_iter().collect();
     reasons.extend(identity(target, before, &after));
     if !changed.is_empty() {
         reasons.extend(rules.schemas.check(rules.snapshot, target, Some(before), &after));
         reasons.extend(semantics::check(target, &after));
     }
-    if !reasons.is_empty() {
-        return Err(reasons);
-    }
-    let text = edit(text, located.document, &after).map_err(edit_refused)?;
-    Ok((after, text))
+    if reasons.is_empty() { Ok(after) } else { Err(reasons) }
 }
 
 /// A patch changes an object; it never makes another one of it.

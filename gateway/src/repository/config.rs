@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
+use super::overlay::ClusterFolder;
 use super::remote_error::RepositoryError;
 
 /// The desired-state repository.
@@ -137,6 +138,8 @@ pub(super) struct Remote {
     pub(super) github: Option<GitHubConfig>,
     pub(super) committer: Committer,
     pub(super) limits: Limits,
+    /// The clusters that the repository serves, where they are told apart.
+    pub(super) clusters: Vec<ClusterFolder>,
 }
 
 /// How to get in.
@@ -175,7 +178,7 @@ impl Config {
             return Err(wrong("GitHub's API needs auth.tokenFile".to_owned()));
         }
         let Self { branch, committer, limits, .. } = self;
-        Ok(Remote { url, branch, path, access, github, committer, limits })
+        Ok(Remote { url, branch, path, access, github, committer, limits, clusters: Vec::new() })
     }
 }
 

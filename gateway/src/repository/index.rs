@@ -12,19 +12,28 @@ use super::yaml::documents;
 const DEFINITION: &str = "CustomResourceDefinition";
 
 /// Kinds without a namespace.
-const CLUSTER_KINDS: [&str; 12] = [
+const CLUSTER_KINDS: [&str; 21] = [
     "APIService",
+    "CSIDriver",
+    "CSINode",
+    "CertificateSigningRequest",
     "ClusterRole",
     "ClusterRoleBinding",
     DEFINITION,
+    "FlowSchema",
     "IngressClass",
     "MutatingWebhookConfiguration",
     "Namespace",
     "Node",
     "PersistentVolume",
     "PriorityClass",
+    "PriorityLevelConfiguration",
+    "RuntimeClass",
     "StorageClass",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
     "ValidatingWebhookConfiguration",
+    "VolumeAttachment",
 ];
 
 /// A manifest file of one commit.
@@ -71,9 +80,20 @@ pub(super) fn read(text: &str) -> File {
 
 fn entry(document: usize, manifest: Value) -> Option<Entry> {
     let text = |pointer: &str| manifest.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
-    // A kustomization needs neither kind nor name, and is needed for its namespace.
-    let kustomizes =
-        ["resources", "bases", "components", "namespace"].iter().any(|key| manifest.get(key).is_some());
+    // A kustomization needs neither kind nor name.
+    const KEYS: [&str; 9] = [
+        "bases",
+        "commonLabels",
+        "components",
+        "configMapGenerator",
+        "namePrefix",
+        "namespace",
+        "patches",
+        "patchesStrategicMerge",
+        "resources",
+    ];
+    let kustomizes = KEYS.iter().any(|key| manifest.get(key).is_some())
+        || matches!(text("/kind").as_deref(), Some("Kustomization" | "Component"));
     let or_empty = |found: Option<String>| found.or_else(|| kustomizes.then(String::new));
     let kind = or_empty(text("/kind"))?;
     let defines = (kind == DEFINITION).then(|| text("/spec/group").zip(text("/spec/names/kind"))).flatten();
@@ -82,18 +102,16 @@ fn entry(document: usize, manifest: Value) -> Option<Entry> {
         api_version: or_empty(text("/apiVersion"))?,
         namespace: text("/metadata/namespace"),
         name: or_empty(text("/metadata/name"))?,
-        kustomization: matches!(kind.as_str(), "" | "Kustomization").then(|| Arc::new(manifest)),
+        kustomization: matches!(kind.as_str(), "" | "Kustomization" | "Component")
+            .then(|| Arc::new(manifest)),
         kind,
         defines,
     })
 }
 
-/// The namespace an object goes to, where `replaced` is what kustomize puts in the place of its own.
-pub(super) fn effective_namespace(entry: &Entry, replaced: Option<&str>) -> Option<String> {
-    if CLUSTER_KINDS.contains(&entry.kind.as_str()) {
-        return None;
-    }
-    Some(replaced.or(entry.namespace.as_deref()).unwrap_or("default").to_owned())
+/// Whether objects of a kind have no namespace.
+pub(super) fn is_cluster_kind(kind: &str) -> bool {
+    CLUSTER_KINDS.contains(&kind)
 }
 
 /// Whether a text has both words whole, as a manifest of such an object has.

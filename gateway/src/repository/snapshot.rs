@@ -4,25 +4,31 @@
 //! ones) are left out with a reason, and can neither be looked up nor changed.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 
+use super::effective::Effective;
+use super::helm::Release;
 use super::index::{self, Entry, SourceFile};
-use super::kustomize::{Kustomizations, is_kustomization};
+use super::kustomize::{Kustomizations, Names, is_kustomization};
+use super::overlay::{ClusterFolder, Overlays, Placement};
 use super::owner;
 use super::yaml::documents;
 use crate::model::manifest::{CommitSha, ObjectRef};
 
-/// An object, read where it stands.
-#[derive(Debug, Clone, PartialEq)]
+/// An object as the cluster has it, and where it stands.
+#[derive(Debug, Clone)]
 pub struct Located {
     /// Its file.
     pub path: String,
     /// Which document of the file, from 0.
     pub document: usize,
-    /// The manifest as data.
+    /// The manifest as data, after all kustomizations.
     pub manifest: Value,
+    /// How roots reach it; all make the same of it.
+    pub(super) placements: Vec<Arc<Placement>>,
+    pub(super) effective: Effective,
 }
 
 /// Where a custom kind is defined.
@@ -36,11 +42,12 @@ pub struct Definition {
     pub document: usize,
 }
 
-/// Where an object stands.
-#[derive(Debug, Clone, PartialEq)]
-struct Place {
-    path: String,
-    document: usize,
+/// Where an object stands, and how a root reaches it.
+#[derive(Debug, Clone)]
+pub(super) struct Instance {
+    pub(super) path: String,
+    pub(super) document: usize,
+    pub(super) placement: Arc<Placement>,
 }
 
 /// An object that cannot be pointed at.
@@ -52,6 +59,9 @@ pub enum LookupError {
     /// Several documents have it.
     #[error("it stands in several places: {}", .0.join(", "))]
     Ambiguous(Vec<String>),
+    /// What the cluster has of it cannot be computed with certainty.
+    #[error("what the cluster has is not certain: {0}")]
+    Uncertain(String),
 }
 
 /// A pod whose owner cannot be pointed at.
@@ -65,15 +75,33 @@ pub enum OwnerLookupError {
     Ambiguous(Vec<ObjectRef>),
 }
 
-/// The desired state at one commit, read-only.
+/// A cluster that is not configured.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("cluster {0} is not configured")]
+pub struct UnknownCluster(String);
+
+/// The desired state at one commit, read-only; all of it, or what is one cluster's.
 #[derive(Debug)]
 pub struct Snapshot {
     commit: CommitSha,
     pause: Option<String>,
+    pub(super) content: Arc<Content>,
+    /// Which of the configured clusters it is of.
+    cluster: Option<usize>,
+    /// Read when somebody asks for a pod that no manifest makes.
+    releases: OnceLock<Vec<Release>>,
+}
+
+/// What the commit has.
+#[derive(Debug)]
+pub(super) struct Content {
     file_bytes_max: usize,
+    clusters: Vec<ClusterFolder>,
     kustomizations: Kustomizations,
+    pub(super) overlays: Overlays,
+    pub(super) names: Names,
     files: BTreeMap<String, SourceFile>,
-    objects: BTreeMap<ObjectRef, Vec<Place>>,
+    pub(super) objects: BTreeMap<ObjectRef, Vec<Instance>>,
     /// By group and kind.
     definitions: BTreeMap<(String, String), Vec<Definition>>,
     /// What each blob holds, for the snapshot after this one.
@@ -87,23 +115,25 @@ impl Snapshot {
         commit: CommitSha,
         files: Vec<SourceFile>,
         file_bytes_max: usize,
+        clusters: &[ClusterFolder],
         previous: Option<&Self>,
     ) -> Self {
         let mut read = HashMap::with_capacity(files.len());
         let indexed: Vec<(SourceFile, Arc<index::File>)> = files
             .into_iter()
             .map(|file| {
-                let known = previous.and_then(|previous| previous.read.get(&file.blob)).cloned();
+                let known = previous.and_then(|previous| previous.content.read.get(&file.blob)).cloned();
                 let entries = known.unwrap_or_else(|| Arc::new(index::read(&file.text)));
                 read.insert(file.blob.clone(), Arc::clone(&entries));
                 (file, entries)
             })
             .collect();
-        let mut snapshot = Self {
-            commit,
-            pause: None,
+        let mut content = Content {
             file_bytes_max,
+            clusters: clusters.to_vec(),
             kustomizations: Kustomizations::read(&indexed),
+            overlays: Overlays::read(&indexed, clusters),
+            names: Names::default(),
             files: BTreeMap::new(),
             objects: BTreeMap::new(),
             definitions: BTreeMap::new(),
@@ -111,34 +141,16 @@ impl Snapshot {
             skipped: Vec::new(),
         };
         for (file, entries) in indexed {
-            let namespace =
-                snapshot.kustomizations.namespace_of(&file.path).map(|found| found.map(str::to_owned));
-            match (entries.as_ref(), namespace) {
-                (Ok(entries), Ok(namespace)) => snapshot.add(&file, entries, namespace.as_deref()),
-                (Err(reason), _) => snapshot.skipped.push((file.path.clone(), reason.clone())),
-                (_, Err(reason)) => snapshot.skipped.push((file.path.clone(), reason)),
+            let placements = content.overlays.placements(&file.path).map(<[_]>::to_vec);
+            match (entries.as_ref(), placements) {
+                (Ok(entries), Ok(placements)) => content.add(&file, entries, &placements),
+                (Err(reason), _) => content.skipped.push((file.path.clone(), reason.clone())),
+                (_, Err(reason)) => content.skipped.push((file.path.clone(), reason)),
             }
-            snapshot.files.insert(file.path.clone(), file);
+            content.files.insert(file.path.clone(), file);
         }
-        snapshot
-    }
-
-    fn add(&mut self, file: &SourceFile, entries: &[Entry], namespace: Option<&str>) {
-        for entry in entries.iter().filter(|entry| !entry.name.is_empty()) {
-            let target = ObjectRef {
-                api_version: entry.api_version.clone(),
-                kind: entry.kind.clone(),
-                namespace: index::effective_namespace(entry, namespace),
-                name: entry.name.clone(),
-            };
-            if let Some(defined) = &entry.defines {
-                let (path, blob) = (file.path.clone(), file.blob.clone());
-                let definition = Definition { path, blob, document: entry.document };
-                self.definitions.entry(defined.clone()).or_default().push(definition);
-            }
-            let place = Place { path: file.path.clone(), document: entry.document };
-            self.objects.entry(target).or_default().push(place);
-        }
+        let (content, releases) = (Arc::new(content), OnceLock::new());
+        Self { commit, pause: None, content, cluster: None, releases }
     }
 
     /// The commit.
@@ -161,47 +173,80 @@ impl Snapshot {
     /// The largest file that may be written, in bytes: a larger one could not be read again.
     #[must_use]
     pub fn file_bytes_max(&self) -> usize {
-        self.file_bytes_max
+        self.content.file_bytes_max
     }
 
-    /// Reads an object where it stands.
+    /// The same commit, as one cluster has it: objects that others apply are not in it.
     ///
     /// # Errors
-    /// When no document has it, or several do.
-    pub fn locate(&self, target: &ObjectRef) -> Result<Located, LookupError> {
-        match self.objects.get(target).map(Vec::as_slice) {
-            None | Some([]) => Err(LookupError::Unknown),
-            Some([Place { path, document }]) => {
-                let manifest = self.document(path, *document).ok_or(LookupError::Unknown)?;
-                Ok(Located { path: path.clone(), document: *document, manifest })
-            }
-            Some(several) => Err(LookupError::Ambiguous(
-                several
-                    .iter()
-                    .map(|place| format!("{} document {}", place.path, place.document + 1))
-                    .collect(),
-            )),
-        }
+    /// When no cluster of that name is configured.
+    pub fn of_cluster(&self, name: &str) -> Result<Self, UnknownCluster> {
+        let found = self.content.clusters.iter().position(|cluster| cluster.name == name);
+        let cluster = Some(found.ok_or_else(|| UnknownCluster(name.to_owned()))?);
+        let (commit, pause) = (self.commit.clone(), self.pause.clone());
+        Ok(Self { commit, pause, content: Arc::clone(&self.content), cluster, releases: OnceLock::new() })
     }
 
-    /// A document of a file. It was read before, or its place would not be known.
-    fn document(&self, path: &str, document: usize) -> Option<Value> {
-        let documents = documents(self.text(path).unwrap_or_default());
-        documents.ok().and_then(|mut documents| documents.drain(..).nth(document))
+    /// Whether a root applies to the cluster of this snapshot.
+    fn sees(&self, instance: &Instance) -> bool {
+        let clusters = &self.content.overlays.roots[instance.placement.root].clusters;
+        self.cluster.is_none_or(|cluster| clusters.contains(&cluster))
+    }
+
+    fn instances(&self, target: &ObjectRef) -> Vec<&Instance> {
+        let all = self.content.objects.get(target).map(Vec::as_slice).unwrap_or_default();
+        all.iter().filter(|instance| self.sees(instance)).collect()
+    }
+
+    /// Reads an object as the cluster has it.
+    ///
+    /// # Errors
+    /// When no document has it, several do, or what kustomizations make of it is not certain.
+    pub fn locate(&self, target: &ObjectRef) -> Result<Located, LookupError> {
+        let mut found = Vec::new();
+        for instance in self.instances(target) {
+            let effective = self.content.effective(target, instance).map_err(LookupError::Uncertain)?;
+            found.extend(effective.map(|effective| (instance, effective)));
+        }
+        let Some((first, effective)) = found.first() else { return Err(LookupError::Unknown) };
+        let stands_there =
+            |instance: &Instance| (&instance.path, instance.document) == (&first.path, first.document);
+        let same_place = found.iter().all(|(instance, _)| stands_there(instance));
+        let same = same_place && found.iter().all(|(_, other)| other.manifest() == effective.manifest());
+        if !same {
+            let told = |(instance, _): &(&Instance, Effective)| self.content.told(instance, same_place);
+            return Err(LookupError::Ambiguous(found.iter().map(told).collect()));
+        }
+        Ok(Located {
+            path: first.path.clone(),
+            document: first.document,
+            manifest: effective.manifest().clone(),
+            placements: found.iter().map(|(instance, _)| Arc::clone(&instance.placement)).collect(),
+            effective: effective.clone(),
+        })
+    }
+
+    /// Whether some root leaves the object in the desired state; one that is not certain counts.
+    fn is_there(&self, target: &ObjectRef) -> bool {
+        let steps = &self.content.overlays.steps;
+        self.instances(target).into_iter().any(|instance| {
+            !instance.placement.layers.iter().any(|step| steps[*step].deletes)
+                || !matches!(self.content.effective(target, instance), Ok(None))
+        })
     }
 
     /// The CustomResourceDefinitions of a kind, for example of `helm.toolkit.fluxcd.io` and
     /// `HelmRelease`. Where a repository serves several clusters there may be several.
     #[must_use]
     pub fn definitions(&self, group: &str, kind: &str) -> &[Definition] {
-        let found = self.definitions.get(&(group.to_owned(), kind.to_owned()));
+        let found = self.content.definitions.get(&(group.to_owned(), kind.to_owned()));
         found.map(Vec::as_slice).unwrap_or_default()
     }
 
     /// A CustomResourceDefinition as data.
     #[must_use]
     pub fn definition(&self, definition: &Definition) -> Option<Value> {
-        self.document(&definition.path, definition.document)
+        self.content.document(&definition.path, definition.document)
     }
 
     /// The manifest of an object that stands in one place.
@@ -217,18 +262,23 @@ impl Snapshot {
             target.kind == kind
                 && namespace.is_none_or(|namespace| target.namespace.as_deref() == Some(namespace))
         };
-        self.objects.keys().filter(fits).cloned().collect()
+        self.content.objects.keys().filter(fits).filter(|target| self.is_there(target)).cloned().collect()
     }
 
-    /// The object that a pod comes from, by the pod's name.
+    /// The object that a pod comes from, by the pod's name: one that makes such pods, or else the
+    /// HelmRelease with whose name it begins.
     ///
     /// # Errors
     /// When no object or several could have made it.
     pub fn owner(&self, namespace: &str, pod: &str) -> Result<ObjectRef, OwnerLookupError> {
-        let in_namespace =
-            self.objects.keys().filter(|target| target.namespace.as_deref() == Some(namespace));
-        let mut candidates: Vec<ObjectRef> =
-            in_namespace.filter(|target| owner::makes(&target.kind, &target.name, pod)).cloned().collect();
+        let keys = self.content.objects.keys();
+        let in_namespace = keys.filter(|target| target.namespace.as_deref() == Some(namespace));
+        let makes = in_namespace.filter(|target| owner::makes(&target.kind, &target.name, pod));
+        let mut candidates: Vec<ObjectRef> = makes.filter(|target| self.is_there(target)).cloned().collect();
+        if candidates.is_empty() {
+            let releases = self.releases().iter().filter(|release| release.makes(namespace, pod));
+            candidates.extend(releases.map(|release| release.target.clone()));
+        }
         match candidates.len() {
             0 => Err(OwnerLookupError::Unknown),
             1 => Ok(candidates.remove(0)),
@@ -236,29 +286,43 @@ impl Snapshot {
         }
     }
 
+    fn releases(&self) -> &[Release] {
+        self.releases.get_or_init(|| {
+            let targets = self.content.objects.keys().filter(|target| Release::is_one(target));
+            let there = targets.filter(|target| self.is_there(target));
+            there.map(|target| Release::read(target, self.manifest(target).as_ref())).collect()
+        })
+    }
+
     /// The kustomization that lists a file, and its folder; `None` if none does.
     ///
     /// # Errors
     /// When several do.
     pub fn lister_of(&self, path: &str) -> Result<Option<(&str, &str)>, String> {
-        self.kustomizations.lister_of(path)
+        self.content.kustomizations.lister_of(path)
     }
 
     /// The kustomizations that list a file, each with its folder.
     #[must_use]
     pub fn listers_of(&self, path: &str) -> Vec<(&str, &str)> {
-        self.kustomizations.listers_of(path)
+        self.content.kustomizations.listers_of(path)
     }
 
-    /// Whether all kustomizations can still be built without an object of a file.
+    /// Whether all kustomizations can still be built without an object.
     ///
     /// # Errors
     /// Which one needs it, for people.
-    pub fn can_lose_object(&self, target: &ObjectRef, path: &str) -> Result<(), String> {
+    pub fn can_lose_object(&self, target: &ObjectRef, located: &Located) -> Result<(), String> {
+        let path = located.path.as_str();
         if is_kustomization(file_name(path)) {
             return Err(format!("{path} is a kustomization, and other files hang on it"));
         }
-        self.kustomizations.can_lose_object(target, path, |path| self.text(path))
+        // A kustomization may call it as its file does.
+        let manifest = self.content.document(path, located.document).unwrap_or_default();
+        let written = manifest.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+        let written = ObjectRef { name: written.to_owned(), ..target.clone() };
+        let can = |target| self.content.kustomizations.can_lose_object(target, path, |path| self.text(path));
+        can(target).and_then(|()| can(&written))
     }
 
     /// The same without the whole file, once those that list it do so no more.
@@ -266,12 +330,12 @@ impl Snapshot {
     /// # Errors
     /// Which one needs it, for people.
     pub fn can_lose_file(&self, path: &str) -> Result<(), String> {
-        self.kustomizations.can_lose_file(path)?;
+        self.content.kustomizations.can_lose_file(path)?;
         let may_list = |(left_out, _): &&(String, String)| {
             is_kustomization(file_name(left_out))
                 && self.text(left_out).is_some_and(|text| text.contains(file_name(path)))
         };
-        match self.skipped.iter().find(may_list) {
+        match self.content.skipped.iter().find(may_list) {
             Some((left_out, reason)) => {
                 Err(format!("{left_out} may list its file {path}, and is left out: {reason}"))
             }
@@ -284,37 +348,89 @@ impl Snapshot {
     pub fn may_have(&self, target: &ObjectRef) -> Option<(&str, &str)> {
         let may = |(path, _): &&(String, String)| {
             let text = self.text(path).unwrap_or_default();
-            !self.kustomizations.leaves_out(path) && index::speaks_of(text, &target.kind, &target.name)
+            let content = &self.content;
+            !content.kustomizations.leaves_out(path)
+                && !content.overlays.patches.contains(path)
+                && index::speaks_of(text, &target.kind, &target.name)
         };
-        self.skipped.iter().find(may).map(|(path, reason)| (path.as_str(), reason.as_str()))
+        self.content.skipped.iter().find(may).map(|(path, reason)| (path.as_str(), reason.as_str()))
     }
 
     /// The text of a file.
     #[must_use]
     pub fn text(&self, path: &str) -> Option<&str> {
-        self.files.get(path).map(|file| file.text.as_ref())
+        self.content.text(path)
     }
 
     /// The file at a path.
     pub(super) fn file(&self, path: &str) -> Option<&SourceFile> {
-        self.files.get(path)
+        self.content.files.get(path)
     }
 
     /// Every manifest file, in the order of the paths.
     pub fn files(&self) -> impl Iterator<Item = &SourceFile> {
-        self.files.values()
+        self.content.files.values()
     }
 
     /// Files that were left out, each with the reason.
     #[must_use]
     pub fn skipped(&self) -> &[(String, String)] {
-        &self.skipped
+        &self.content.skipped
     }
 
     /// How many objects it has.
     #[must_use]
     pub fn objects(&self) -> usize {
-        self.objects.values().map(Vec::len).sum()
+        self.content.objects.values().flatten().filter(|instance| self.sees(instance)).count()
+    }
+}
+
+impl Content {
+    fn add(&mut self, file: &SourceFile, entries: &[Entry], placements: &[Arc<Placement>]) {
+        for entry in entries.iter().filter(|entry| !entry.name.is_empty()) {
+            if let Some(defined) = &entry.defines {
+                let (path, blob) = (file.path.clone(), file.blob.clone());
+                let definition = Definition { path, blob, document: entry.document };
+                self.definitions.entry(defined.clone()).or_default().push(definition);
+            }
+            for placement in placements {
+                let (target, names) = self.overlays.identity(placement, entry);
+                if self.overlays.renames(placement) {
+                    self.names.add(placement.root, &entry.kind, target.namespace.as_deref(), &names);
+                }
+                let (path, placement) = (file.path.clone(), Arc::clone(placement));
+                let instance = Instance { path, document: entry.document, placement };
+                self.objects.entry(target).or_default().push(instance);
+            }
+        }
+    }
+
+    fn text(&self, path: &str) -> Option<&str> {
+        self.files.get(path).map(|file| file.text.as_ref())
+    }
+
+    /// A document of a file. It was read before, or its place would not be known.
+    fn document(&self, path: &str, document: usize) -> Option<Value> {
+        let documents = documents(self.text(path).unwrap_or_default());
+        documents.ok().and_then(|mut documents| documents.drain(..).nth(document))
+    }
+
+    /// What a root makes of an object; `None` when it takes it away.
+    fn effective(&self, target: &ObjectRef, instance: &Instance) -> Result<Option<Effective>, String> {
+        let Some(manifest) = self.document(&instance.path, instance.document) else { return Ok(None) };
+        let found =
+            self.overlays.effective(&instance.placement, manifest, &self.names, &|path| self.text(path))?;
+        match found {
+            Some(found) if !found.is(target) => Err("a patch gives it another name or namespace".to_owned()),
+            found => Ok(found),
+        }
+    }
+
+    /// For people: where an object stands, and through which root.
+    fn told(&self, instance: &Instance, with_root: bool) -> String {
+        let place = format!("{} document {}", instance.path, instance.document + 1);
+        let root = &self.overlays.roots[instance.placement.root].name;
+        if with_root { format!("{place} through {root}") } else { place }
     }
 }
 

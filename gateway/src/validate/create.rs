@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::{Draft, Refusal, Rules, check_object, semantics};
 use crate::model::manifest::ObjectRef;
-use crate::repository::LookupError;
 use crate::repository::edit::{edit, read, written};
+use crate::repository::{Home, LookupError};
 
 /// The longest name of a new file, in bytes.
 const FILE_NAME_BYTES_MAX: usize = 200;
@@ -41,13 +41,13 @@ pub(super) fn create(
     if is_there(draft, target, manifest).map_err(refuse)? {
         return Ok(());
     }
-    let folder = neighbour.path.rsplit_once('/').map_or("", |(folder, _)| folder);
-    let path = joined(folder, &file_name(target).map_err(refuse)?);
+    let home = draft.snapshot().home(&neighbour, target, manifest).map_err(refuse)?;
+    let path = joined(&home.folder, &file_name(target).map_err(refuse)?);
     if draft.has(&path) {
         return Err(refuse(format!("{path} is there already, and has no such object")));
     }
     let text = written(manifest).map_err(|error| refuse(error.to_string()))?;
-    if let Some((kustomization, text)) = listed(draft, &neighbour.path, &path).map_err(refuse)? {
+    if let Some((kustomization, text)) = listed(draft, &home, &path).map_err(refuse)? {
         draft.put(&kustomization, text)?;
     }
     draft.put(&path, text)?;
@@ -119,9 +119,9 @@ fn as_seen_from(folder: &str, path: &str) -> String {
     }
 }
 
-/// The kustomization that lists the neighbour's file, with the new file in it; `None` without one.
-fn listed(draft: &Draft<'_>, neighbour: &str, path: &str) -> Result<Option<(String, String)>, String> {
-    let Some((kustomization, folder)) = draft.snapshot().lister_of(neighbour)? else { return Ok(None) };
+/// The kustomization that has to list the new file, with it; `None` without one.
+fn listed(draft: &Draft<'_>, home: &Home, path: &str) -> Result<Option<(String, String)>, String> {
+    let Some((kustomization, folder)) = &home.lister else { return Ok(None) };
     let refused = |error: &dyn std::fmt::Display| format!("{kustomization} cannot list it: {error}");
     let text = draft.text(kustomization);
     let mut manifest = read(text).map_err(|error| refused(&error))?.into_iter().next().unwrap_or_default();
@@ -130,7 +130,7 @@ fn listed(draft: &Draft<'_>, neighbour: &str, path: &str) -> Result<Option<(Stri
     };
     resources.push(json!(as_seen_from(folder, path)));
     let text = edit(text, 0, &manifest).map_err(|error| refused(&error))?;
-    Ok(Some((kustomization.to_owned(), text)))
+    Ok(Some((kustomization.clone(), text)))
 }
 
 #[cfg(test)]

@@ -30,7 +30,8 @@ pub(super) fn delete(
     let found = match snapshot.locate(target) {
         Ok(located) => {
             reasons.extend(protects_itself(target, &located.manifest));
-            reasons.extend(snapshot.can_lose_object(target, &located.path).err().map(refusal));
+            reasons.extend(snapshot.is_its_own(&located).err().map(refusal));
+            reasons.extend(snapshot.can_lose_object(target, &located).err().map(refusal));
             Some(located)
         }
         Err(LookupError::Unknown) => {

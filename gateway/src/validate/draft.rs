@@ -7,7 +7,7 @@ use similar::TextDiff;
 
 use super::{Refusal, Validated, ValidatedChange};
 use crate::model::manifest::ObjectRef;
-use crate::repository::{FileChange, Located, Snapshot};
+use crate::repository::{FileChange, Located, Snapshot, Working};
 
 /// What has been changed so far: a second change of one object, or of one file, stands on the first.
 pub(super) struct Draft<'a> {
@@ -102,6 +102,22 @@ impl<'a> Draft<'a> {
         let diff = self.texts.iter().map(unified).collect();
         let files = self.texts.into_iter().map(|(path, content)| FileChange { path, content }).collect();
         Validated::Change(ValidatedChange { base: snapshot.commit().clone(), files, diff })
+    }
+}
+
+impl Working for Draft<'_> {
+    fn text(&self, path: &str) -> Option<&str> {
+        self.now_at(path)
+    }
+
+    fn changed(&self) -> Vec<&str> {
+        self.texts.keys().map(String::as_str).collect()
+    }
+
+    fn document(&self, path: &str, document: usize) -> Option<usize> {
+        let deleted = self.deleted.get(path);
+        let is_gone = deleted.is_some_and(|deleted| deleted.contains(&document));
+        (!is_gone).then(|| document - deleted.map_or(0, |deleted| deleted.range(..document).count()))
     }
 }
 

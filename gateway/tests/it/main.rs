@@ -26,6 +26,8 @@ mod rules_import;
 
 mod pipeline;
 mod repeats;
+mod kustomize;
+mod overlay;
 mod pause;
 mod propose;
 mod reload;
