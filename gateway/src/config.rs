@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use crate::commit::notify;
 use crate::model::plugin::Mode;
-use crate::pipeline::Repeats;
+use crate::pipeline::{Clusters, Repeats};
 use crate::receive::Tokens;
 use crate::server::Auth;
 use crate::validate::Guardrails;
@@ -43,6 +43,9 @@ pub struct Config {
     /// How long reports of one incident are one.
     #[serde(default)]
     pub repeats: Repeats,
+    /// The clusters that the repository serves, where it serves several.
+    #[serde(default)]
+    pub clusters: Clusters,
     /// The plugins, in the order in which an event meets them.
     #[serde(default)]
     pub plugins: Vec<dispatch::PluginConfig>,
@@ -112,7 +115,7 @@ impl Config {
             return Err(unknown.join("\n"));
         }
         let config: Self = serde_path_to_error::deserialize(document).map_err(|error| error.to_string())?;
-        let mut wrong = [config.zeros(), config.proposals_to_nowhere()].concat();
+        let mut wrong = [config.zeros(), config.proposals_to_nowhere(), config.clusters.wrong()].concat();
         if config.repeats.window_s > Repeats::WINDOW_S_MAX {
             let (is, max) = (config.repeats.window_s, Repeats::WINDOW_S_MAX);
             wrong.push(format!("repeats.windowS is {is}, and {max} is the most; 0 dispatches every event"));

@@ -105,13 +105,15 @@ impl Gateway {
         let (journal, journal_task) = Journal::open(&config.journal).await?;
         let modes = Modes::new(&journal, &catalog).await?;
         // A repository that is away is no reason to take no events: reactions wait for it.
-        let repository = Repository::new(&config.repository, &config.journal.dir)?;
+        let clusters = config.clusters.folders();
+        let repository = Repository::serving(clusters, &config.repository, &config.journal.dir)?;
         let branch = &config.repository.branch;
         let mut pipeline = Pipeline::new(journal, repository, catalog, modes, notifier, branch);
         pipeline.pauses = Pauses::new(&pipeline.journal, &pipeline.metrics).await?;
         pipeline.guardrails = config.guardrails.clone();
         pipeline.schemas = Arc::new(schemas);
         pipeline.repeats = config.repeats.clone();
+        pipeline.clusters = config.clusters.clone();
         pipeline.receive_limits.body_bytes_max = config.server.limits.body_bytes_max;
         let pipeline = Arc::new(pipeline);
         let (trigger, shutdown) = shutdown::channel();

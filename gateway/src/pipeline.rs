@@ -5,6 +5,7 @@
 //! journal. Nothing is decided here that a stage could decide.
 
 mod breaker;
+mod clusters;
 mod commit;
 mod decide;
 mod hold;
@@ -24,6 +25,7 @@ use http::HeaderMap;
 use tokio::sync::{Notify, watch};
 
 pub use breaker::{Breakers, Parked};
+pub use clusters::{Cluster, Clusters};
 pub use decide::Deciding;
 pub use hold::Hold;
 pub use modes::Modes;
@@ -91,6 +93,8 @@ pub struct Pipeline {
     pub guardrails: Guardrails,
     /// How long reports of one incident are one.
     pub repeats: Repeats,
+    /// The clusters that the repository serves.
+    pub clusters: Clusters,
     /// What a valid object looks like.
     pub schemas: Arc<Schemas>,
     /// Flux receivers to call after a commit.
@@ -145,6 +149,7 @@ impl Pipeline {
             pauses: Pauses::default(),
             guardrails: Guardrails::default(),
             repeats: Repeats::default(),
+            clusters: Clusters::default(),
             schemas: Arc::new(Schemas::kubernetes()),
             notifier,
             branch: branch.to_owned(),

@@ -135,7 +135,7 @@ impl Pipeline {
             return Ok(Attempted::Settled(earlier.settlement));
         }
         for _race in 0..self.limits.races_max {
-            let (change, mode) = match self.validate(proposal).await? {
+            let (change, mode) = match self.validate(proposal, event).await? {
                 Ok(validated) => validated,
                 Err(settlement) => return Ok(Attempted::Settled(settlement)),
             };
@@ -192,6 +192,7 @@ impl Pipeline {
     async fn validate(
         &self,
         proposal: &Proposal,
+        event: &RecordedEvent,
     ) -> Result<Result<(ValidatedChange, Mode), Settlement>, AttemptError> {
         let reaction = proposal.reaction();
         let catalog = self.catalog();
@@ -207,6 +208,10 @@ impl Pipeline {
             self.take_up_file().await?;
             return Err(AttemptError::Paused);
         }
+        let snapshot = match self.of_cluster(event.event(), snapshot) {
+            Ok(snapshot) => snapshot,
+            Err((outcome, reason)) => return Ok(Err(ended(outcome, reason))),
+        };
         let validated = validate::validate(
             proposal.changes(),
             plugin.grants(),

@@ -28,6 +28,7 @@ mod pipeline;
 mod repeats;
 mod kustomize;
 mod overlay;
+mod flux;
 mod pause;
 mod propose;
 mod reload;
