@@ -26,7 +26,12 @@ const READ = {
   "GET /repos/{owner}/{repo}/git/ref/{ref}": ["object.sha"],
   "GET /repos/{owner}/{repo}/git/commits/{commit_sha}": ["sha", "message", "tree.sha", "parents.sha"],
   "POST /repos/{owner}/{repo}/git/refs": [],
+  "POST /repos/{owner}/{repo}/git/blobs": ["sha"],
+  "POST /repos/{owner}/{repo}/git/trees": ["sha"],
+  "POST /repos/{owner}/{repo}/git/commits": ["sha"],
   "PATCH /repos/{owner}/{repo}/git/refs/{ref}": [],
+  "GET /repos/{owner}/{repo}/installation": ["id"],
+  "POST /app/installations/{installation_id}/access_tokens": ["token", "expires_at", "permissions.contents"],
   "GET /repos/{owner}/{repo}/pulls": PULL_REQUEST,
   "POST /repos/{owner}/{repo}/pulls": PULL_REQUEST,
   "PATCH /repos/{owner}/{repo}/pulls/{pull_number}": [],
@@ -64,6 +69,7 @@ function templateOf(path) {
 // As much of JSON Schema as GitHub's bodies use.
 function bodyErrors(node, value, at) {
   node = deref(node);
+  if (value === null && node.nullable) return [];
   const choices = node.oneOf ?? node.anyOf;
   if (choices) {
     const found = choices.map((choice) => bodyErrors({ ...node, oneOf: undefined, anyOf: undefined, ...deref(choice) }, value, at));
@@ -148,6 +154,10 @@ const wrong = [
   broken(mutation("updateRefs"), (body) => (body.variables.input.refUpdates[0].before = "x")),
   broken(rest("POST", "/git/refs"), (body) => delete body.sha),
   broken(rest("PATCH", "/git/refs/.*"), (body) => (body.force = "true")),
+  broken(rest("POST", "/git/blobs"), (body) => delete body.content),
+  broken(rest("POST", "/git/trees"), (body) => (body.tree[0].mode = "100666")),
+  broken(rest("POST", "/git/commits"), (body) => delete body.tree),
+  broken(rest("POST", "/access_tokens"), (body) => (body.repositories = "desired")),
   broken(rest("POST", "/pulls"), (body) => delete body.head),
   broken(rest("POST", "/pulls"), (body) => (body.labels = ["riposte"])),
   broken(rest("PATCH", "/pulls/1"), (body) => (body.state = "merged")),

@@ -1,6 +1,7 @@
 """Runs the gateway against Git servers on loopback and shows that each gets one right commit.
 
-Every server is the real one. A server that is not the one that was named must be refused.
+Every server is the real one. A server that is not the one that was named must be refused. The commits are
+signed, and git itself verifies them.
 """
 
 import http.server
@@ -17,6 +18,7 @@ import urllib.request
 
 PROGRAM = sys.argv[1]
 EVENT = pathlib.Path("gateway/demo/terminal-shell.json").read_bytes()
+COMMITTER = "riposte@example.com"
 MANIFEST = pathlib.Path("gateway/demo/apps/alpine.yaml").read_text()
 
 
@@ -127,12 +129,15 @@ def start_sshd(root: pathlib.Path) -> tuple[int, subprocess.Popen]:
     return port, server
 
 
-def configure(root: pathlib.Path, name: str, url: str, auth: dict) -> pathlib.Path:
+def configure(root: pathlib.Path, name: str, url: str, auth: dict, key: pathlib.Path | None = None) -> pathlib.Path:
     path = root / f"{name}.yaml"
+    repository = {"url": url, "auth": auth, "committer": {"name": "riposte", "email": COMMITTER}}
+    if key:
+        repository["signing"] = {"format": "ssh", "keyFile": str(key)}
     document = {
         "server": {"listen": f"127.0.0.1:{free_port()}"},
         "journal": {"dir": str(root / name)},
-        "repository": {"url": url, "auth": auth},
+        "repository": repository,
         "plugins": [
             {
                 "name": "scale-to-zero",
@@ -180,6 +185,29 @@ def event_becomes_commit(config: pathlib.Path, bare: pathlib.Path, environment: 
     assert run("git", "-C", bare, "rev-list", "--count", "main").strip() == "2"
 
 
+def make_key(root: pathlib.Path, *kind: str) -> pathlib.Path:
+    key = root / "signing_key"
+    run("ssh-keygen", "-q", "-t", *kind, "-N", "", "-f", key)
+    return key
+
+
+def git_verifies(root: pathlib.Path, bare: pathlib.Path, key: pathlib.Path) -> None:
+    public, other = key.with_suffix(".pub"), root / "somebody"
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", other)
+    verify = ["git", "-C", bare, "-c", f"gpg.ssh.allowedSignersFile={root}/allowed", "verify-commit", "main"]
+    for trusted, expected in ((public, True), (other.with_suffix(".pub"), False)):
+        (root / "allowed").write_text(f'{COMMITTER} namespaces="git" {trusted.read_text()}')
+        verified = subprocess.run(verify, capture_output=True, text=True)
+        assert (verified.returncode == 0) == expected, verified.stderr
+        if expected:
+            assert f'Good "git" signature for {COMMITTER}' in verified.stderr, verified.stderr
+    # One byte of another commit's text, and it is nobody's signature.
+    raw = run("git", "-C", bare, "cat-file", "commit", "main").replace("Scale default", "Scale defiant", 1)
+    forged = run("git", "-C", bare, "hash-object", "-t", "commit", "-w", "--stdin", input=raw).strip()
+    (root / "allowed").write_text(f"{COMMITTER} {public.read_text()}")
+    assert subprocess.run([*verify[:-1], forged], capture_output=True).returncode != 0
+
+
 def over_ssh(root: pathlib.Path) -> None:
     bare = make_repository(root)
     port, server = start_sshd(root)
@@ -196,10 +224,12 @@ def over_ssh(root: pathlib.Path) -> None:
         assert status == 1 and "cannot be trusted" in said, said
         status, said = check(configure(root, "stranger", url, auth("other_key", known)), environment)
         assert status == 1 and "does not accept the credentials" in said, said
-        config = configure(root, "ssh", url, auth("user_key", known))
+        key = make_key(root, "ed25519")
+        config = configure(root, "ssh", url, auth("user_key", known), key)
         status, said = check(config, environment)
         assert status == 0, said
         event_becomes_commit(config, bare, environment)
+        git_verifies(root, bare, key)
     finally:
         server.terminate()
         server.wait()
@@ -213,7 +243,8 @@ def over_https(root: pathlib.Path) -> None:
     auth = {"tokenFile": str(token), "username": "riposte"}
     trusting = os.environ | {"SSL_CERT_FILE": str(root / "tls.crt")}
     trusting.pop("SSL_CERT_DIR", None)
-    config = configure(root, "https", f"https://localhost:{port}/fleet.git", auth)
+    key = make_key(root, "rsa", "-b", "3072")
+    config = configure(root, "https", f"https://localhost:{port}/fleet.git", auth, key)
     status, said = check(config, dict(os.environ))
     assert status == 1 and "cannot be trusted" in said, said
     status, said = check(configure(root, "other-name", f"https://127.0.0.1:{port}/fleet.git", auth), trusting)
@@ -221,9 +252,25 @@ def over_https(root: pathlib.Path) -> None:
     status, said = check(config, trusting)
     assert status == 0, said
     event_becomes_commit(config, bare, trusting)
+    git_verifies(root, bare, key)
 
 
-for way in (over_ssh, over_https):
+def at_file(root: pathlib.Path) -> None:
+    bare = make_repository(root)
+    key = make_key(root, "ecdsa", "-b", "384")
+    protected = root / "protected"
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "a passphrase", "-f", protected)
+    url, environment = f"file://{bare}", dict(os.environ)
+    status, said = check(configure(root, "protected-key", url, {}, protected), environment)
+    assert status == 1 and "passphrase" in said, said
+    config = configure(root, "file", url, {}, key)
+    status, said = check(config, environment)
+    assert status == 0, said
+    event_becomes_commit(config, bare, environment)
+    git_verifies(root, bare, key)
+
+
+for way in (over_ssh, over_https, at_file):
     with tempfile.TemporaryDirectory() as directory:
         way(pathlib.Path(directory))
-    print(f"ok  an event became a commit {way.__name__.replace('_', ' ')}; impostors were refused")
+    print(f"ok  an event became a signed commit {way.__name__.replace('_', ' ')}; what is wrong was refused")

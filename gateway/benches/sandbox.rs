@@ -3,9 +3,9 @@
 //! Every figure is a ratio of two sides that take turns in the same run, so that a noisy machine is
 //! noisy for both. Nothing is asserted: it prints, and a person reads.
 
-use std::error::Error;
+mod measure;
+
 use std::hint::black_box;
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use riposte_sdk::testing::{self, Setup};
 use scale_to_zero::scale_to_zero;
 use serde_json::{Value, json};
 
-type Outcome<T> = Result<T, Box<dyn Error>>;
+use measure::{Outcome, Times, in_turns, ratio, say, seconds};
 
 const BRANCH: &str = "main";
 /// What a real Falco said of a shell in a container; 865 bytes.
@@ -31,9 +31,7 @@ const TURN_CALLS: usize = 50;
 const BYSTANDERS: usize = 99;
 
 fn main() -> Outcome<()> {
-    // Cargo adds `--bench`.
-    let seconds = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(4);
-    let long = Duration::from_secs(seconds);
+    let long = seconds(4);
     let dir = tempfile::tempdir()?;
     let snapshot = desired_state(dir.path())?;
     let compiler =
@@ -54,9 +52,9 @@ fn calls(plugin: &Plugin, event: &Event, snapshot: &Arc<Snapshot>, long: Duratio
     let mut sides = [Times::default(), Times::default(), Times::default()];
     in_turns(long, |warm| {
         let [gateway, wasmtime, natively] = &mut sides;
-        gateway.take(warm, || plugin.handle(event, Arc::clone(snapshot)).is_ok())?;
-        wasmtime.take(warm, || bare.call().is_ok())?;
-        natively.take(warm, || native.handle(testing::falco(ALERT)).answer.is_ok())
+        take(gateway, warm, || plugin.handle(event, Arc::clone(snapshot)).is_ok())?;
+        take(wasmtime, warm, || bare.call().is_ok())?;
+        take(natively, warm, || native.handle(testing::falco(ALERT)).answer.is_ok())
     })?;
     let [gateway, wasmtime, natively] = sides.map(Times::sorted);
     say("scale-to-zero on an alert of 865 bytes: a fresh instance and a call")?;
@@ -115,8 +113,8 @@ fn bystanders(
     let mut sides = [Times::default(), Times::default()];
     in_turns(long, |warm| {
         let [alone, among] = &mut sides;
-        alone.take(warm, || serve(one))?;
-        among.take(warm, || serve(many))
+        take(alone, warm, || serve(one))?;
+        take(among, warm, || serve(many))
     })?;
     let [alone, among] = sides.map(Times::sorted);
     say(&format!("\nan event for one of {} plugins, its subscriptions looked at", BYSTANDERS + 1))?;
@@ -128,19 +126,9 @@ fn bystanders(
 /// A plugin loaded anew: its file, its code from the cache, its description, its configuration.
 fn loads(engine: &Engine, long: Duration) -> Outcome<()> {
     let mut times = Times::default();
-    in_turns(long, |warm| times.take(warm, || load(engine, 0).is_ok()))?;
+    in_turns(long, |warm| take(&mut times, warm, || load(engine, 0).is_ok()))?;
     say("\na plugin whose code is cached")?;
     times.sorted().show("load, in microseconds; the bar is 2,000 µs")
-}
-
-/// Repeats rounds for so long; the first one warms up.
-fn in_turns(long: Duration, mut round: impl FnMut(bool) -> Outcome<()>) -> Outcome<()> {
-    round(false)?;
-    let began = Instant::now();
-    while began.elapsed() < long {
-        round(true)?;
-    }
-    Ok(())
 }
 
 fn desired_state(dir: &Path) -> Outcome<Arc<Snapshot>> {
@@ -188,54 +176,21 @@ fn native() -> Setup<scale_to_zero> {
     testing::plugin().config(config()).owner(POD.0, POD.1, &owner)
 }
 
-/// The times of one side's calls, in microseconds.
-#[derive(Default)]
-struct Times(Vec<f64>);
-
-impl Times {
-    /// Takes a turn. A call that fails is no call.
-    fn take(&mut self, warm: bool, mut call: impl FnMut() -> bool) -> Outcome<()> {
-        for _ in 0..TURN_CALLS {
-            let called = Instant::now();
-            if !black_box(call()) {
-                return Err("a call came to no decision".into());
-            }
-            if warm {
-                self.0.push(called.elapsed().as_secs_f64() * 1e6);
-            }
+/// Takes a turn of one side. A call that fails is no call.
+fn take(times: &mut Times, warm: bool, mut call: impl FnMut() -> bool) -> Outcome<()> {
+    for _ in 0..TURN_CALLS {
+        let called = Instant::now();
+        if !black_box(call()) {
+            return Err("a call came to no decision".into());
         }
-        Ok(())
+        if warm {
+            times.push(called.elapsed());
+        }
     }
-
-    fn sorted(mut self) -> Self {
-        self.0.sort_unstable_by(f64::total_cmp);
-        self
-    }
-
-    /// The time that so many of a hundred calls did not exceed.
-    fn at(&self, percent: usize) -> f64 {
-        let at = (self.0.len() * percent / 100).min(self.0.len().saturating_sub(1));
-        self.0.get(at).copied().unwrap_or(f64::NAN)
-    }
-
-    fn p50(&self) -> f64 {
-        self.at(50)
-    }
-
-    fn show(&self, what: &str) -> Outcome<()> {
-        say(&format!("  {what:<44} p50 {:>8.1} µs   p99 {:>8.1} µs", self.p50(), self.at(99)))
-    }
+    Ok(())
 }
 
 fn median(mut rates: Vec<f64>) -> f64 {
     rates.sort_unstable_by(f64::total_cmp);
     rates.get(rates.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-fn ratio(what: &str, ratio: f64, bar: &str) -> Outcome<()> {
-    say(&format!("  {what:<44} {ratio:>8.2}         ({bar})"))
-}
-
-fn say(line: &str) -> Outcome<()> {
-    Ok(writeln!(std::io::stdout(), "{line}")?)
 }

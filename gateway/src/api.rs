@@ -1,4 +1,4 @@
-//! Asking the journal over REST: events, plugins, replays, the audit chain.
+//! Asking the journal over REST: events, plugins, the queue, replays, the audit chain.
 //!
 //! Shapes here are the public contract; the journal's own types may change beneath them. Errors
 //! are RFC 9457 problems. Nothing here writes, except `POST`.
@@ -8,6 +8,7 @@ mod events;
 mod pause;
 mod plugins;
 mod problem;
+mod queue;
 mod replays;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -28,6 +29,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(plugins::switch_mode))
         .routes(routes!(pause::show, pause::pause))
         .routes(routes!(pause::resume))
+        .routes(routes!(queue::show))
         .routes(routes!(replays::create))
         .routes(routes!(replays::show))
         .routes(routes!(audit::verify))

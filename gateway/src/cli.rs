@@ -10,6 +10,7 @@ mod events;
 mod mode;
 mod pause;
 mod plugin;
+mod queue;
 mod replay;
 mod rules;
 mod serve;
@@ -49,6 +50,8 @@ enum Command {
     Events(events::Events),
     /// Hold recorded events against today's plugins, or react to them anew.
     Replay(Box<replay::Replay>),
+    /// Show what waits to be committed, and what for.
+    Queue(queue::Queue),
     /// Let plugins commit, or no more, at once.
     Mode(mode::SwitchMode),
     /// Commit nothing more, for any plugin.
@@ -97,6 +100,7 @@ impl Cli {
             Command::Rules(command) => command.run(&mut out),
             Command::Events(command) => command.run(&mut out).await,
             Command::Replay(command) => command.run(&mut out).await,
+            Command::Queue(command) => command.run(&mut out).await,
             Command::Mode(command) => command.run(&mut out).await,
             Command::Pause(command) => command.run(&mut out).await,
             Command::Resume(command) => command.run(&mut out).await,

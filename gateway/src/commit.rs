@@ -1,14 +1,20 @@
 //! The commit stage: a validated change becomes one commit of the desired state, or of a pull request.
+//! A change may be that of several proposals.
 //!
 //! Compare-and-swap on the base that the change was made for, and no second try here: what to do after
 //! a failure is the pipeline's to decide, from [`CommitFailure::retry`]. Nothing here changes
 //! a manifest's text.
 
+pub mod budget;
+pub mod coalesce;
 mod failure;
+mod inert;
 mod message;
 pub mod notify;
 pub mod pull_request;
 
+pub use budget::Budget;
+pub use coalesce::{Burst, Closing, Coalesce};
 pub use failure::CommitFailure;
 pub use message::{Message, Parts, reaction_trailer};
 pub use notify::Notifier;

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::commit::notify;
+use crate::commit::{Coalesce, notify};
 use crate::model::plugin::Mode;
-use crate::pipeline::{Clusters, Repeats};
+use crate::pipeline::{Clusters, PROPOSE_CALLS, Repeats};
 use crate::receive::Tokens;
 use crate::server::Auth;
 use crate::validate::Guardrails;
@@ -46,6 +46,9 @@ pub struct Config {
     /// The clusters that the repository serves, where it serves several.
     #[serde(default)]
     pub clusters: Clusters,
+    /// How proposals are joined into commits.
+    #[serde(default)]
+    pub coalesce: Coalesce,
     /// The plugins, in the order in which an event meets them.
     #[serde(default)]
     pub plugins: Vec<dispatch::PluginConfig>,
@@ -115,7 +118,13 @@ impl Config {
             return Err(unknown.join("\n"));
         }
         let config: Self = serde_path_to_error::deserialize(document).map_err(|error| error.to_string())?;
-        let mut wrong = [config.zeros(), config.proposals_to_nowhere(), config.clusters.wrong()].concat();
+        let mut wrong = [
+            config.zeros(),
+            config.proposals_to_nowhere(),
+            config.bursts_too_large(),
+            config.clusters.wrong(),
+        ]
+        .concat();
         if config.repeats.window_s > Repeats::WINDOW_S_MAX {
             let (is, max) = (config.repeats.window_s, Repeats::WINDOW_S_MAX);
             wrong.push(format!("repeats.windowS is {is}, and {max} is the most; 0 dispatches every event"));
@@ -139,6 +148,29 @@ impl Config {
         proposing.map(line).collect()
     }
 
+    /// A line for every limit of a burst that is beyond what a commit can be, and for a budget that no
+    /// pull request fits into.
+    fn bursts_too_large(&self) -> Vec<String> {
+        let Coalesce { idle_ms, wait_max_ms, changes_max } = self.coalesce;
+        let mosts = [
+            ("coalesce.idleMs", idle_ms, Coalesce::WAIT_MS_MAX),
+            ("coalesce.waitMaxMs", wait_max_ms, Coalesce::WAIT_MS_MAX),
+            ("coalesce.changesMax", changes_max, Coalesce::CHANGES_MAX),
+        ];
+        let too_large = mosts.into_iter().filter(|(_, is, most)| is > most);
+        let too_large = too_large.map(|(name, is, most)| format!("{name} is {is}, and {most} is the most"));
+        let proposes = self.plugins.iter().any(|plugin| plugin.mode == Mode::Propose);
+        let budget = self.repository.github.as_ref().map(|github| &github.budget).filter(|_| proposes);
+        let windows = budget.map(|budget| [("perMinute", budget.per_minute), ("perHour", budget.per_hour)]);
+        let too_small = windows.into_iter().flatten().filter(|(_, calls)| *calls < PROPOSE_CALLS);
+        let too_small = too_small.map(|(name, calls)| {
+            format!(
+                "repository.github.budget.{name} is {calls}, and a pull request takes {PROPOSE_CALLS} calls"
+            )
+        });
+        too_large.chain(too_small).collect()
+    }
+
     /// A line for every limit that would let nothing through.
     fn zeros(&self) -> Vec<String> {
         let (server, repository) = (&self.server.limits, &self.repository.limits);
@@ -149,8 +181,14 @@ impl Config {
             ("server.limits.connectionsMax", server.connections_max as u64),
             ("server.limits.admissionsMax", server.admissions_max as u64),
             ("journal.queueWritesMax", self.journal.queue_writes_max as u64),
+            ("coalesce.changesMax", u64::from(self.coalesce.changes_max)),
             ("guardrails.commitsMax", u64::from(self.guardrails.commits_max)),
+            ("guardrails.workloadsMax", u64::from(self.guardrails.workloads_max)),
             ("guardrails.windowS", u64::from(self.guardrails.window_s)),
+            (
+                "validation.dryRun.timeoutMs",
+                self.validation.dry_run.as_ref().map_or(1, |own| own.timeout_ms.into()),
+            ),
             ("repository.limits.fileBytesMax", repository.file_bytes_max as u64),
             ("repository.limits.filesMax", repository.files_max as u64),
             ("repository.limits.totalBytesMax", repository.total_bytes_max as u64),
@@ -159,8 +197,17 @@ impl Config {
             ("repository.limits.fetchMs", u64::from(repository.fetch_ms)),
             ("repository.limits.fetchTotalMs", u64::from(repository.fetch_total_ms)),
             ("repository.limits.fetchBytesMax", repository.fetch_bytes_max as u64),
+            ("repository.limits.retryMs", u64::from(repository.retry_ms)),
         ];
-        let zeros = limits.into_iter().filter(|(_, limit)| *limit == 0);
+        let budget = self.repository.github.as_ref().map(|github| &github.budget);
+        let budget = budget.map(|budget| {
+            [
+                ("repository.github.budget.perMinute", u64::from(budget.per_minute)),
+                ("repository.github.budget.perHour", u64::from(budget.per_hour)),
+            ]
+        });
+        let limits = limits.into_iter().chain(budget.into_iter().flatten());
+        let zeros = limits.filter(|(_, limit)| *limit == 0);
         zeros.map(|(name, _)| format!("{name} is 0, which lets nothing through; 1 is the least")).collect()
     }
 

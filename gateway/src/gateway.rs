@@ -15,12 +15,12 @@ use crate::commit::Notifier;
 use crate::commit::notify::NotifyError;
 use crate::config::{Config, ConfigError};
 use crate::dispatch::{self, Allocation, Catalog, Compiler, Engine, Renewal, Stamp};
-use crate::pipeline::{Modes, Pauses, Pipeline};
+use crate::pipeline::{Modes, Pauses, Pipeline, Throttle};
 use crate::record::{Journal, RecordError};
 use crate::repository::{Repository, RepositoryError};
 use crate::server::{self, App};
 use crate::shutdown::{self, Trigger};
-use crate::validate::{DefinitionError, Schemas};
+use crate::validate::{DefinitionError, DryRun, DryRunError, Schemas};
 use crate::worker;
 use reload::Watched;
 
@@ -54,6 +54,9 @@ pub enum StartError {
     /// A custom kind's definition.
     #[error(transparent)]
     Definition(#[from] DefinitionError),
+    /// The kubeconfig of the API server that is to be asked.
+    #[error(transparent)]
+    DryRun(#[from] DryRunError),
     /// The address is taken or not ours.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -98,6 +101,7 @@ impl Gateway {
         let (catalog, renewal) = load_plugins(config, compiler).await?;
         let notifier = Notifier::new(&config.notify)?;
         let schemas = Schemas::new(&config.validation)?;
+        let dry_run = config.validation.dry_run.clone().map(DryRun::new).transpose()?;
         let listener = listen(config.server.listen).await?;
         let address = listener
             .local_addr()
@@ -112,8 +116,12 @@ impl Gateway {
         pipeline.pauses = Pauses::new(&pipeline.journal, &pipeline.metrics).await?;
         pipeline.guardrails = config.guardrails.clone();
         pipeline.schemas = Arc::new(schemas);
+        pipeline.dry_run = dry_run;
         pipeline.repeats = config.repeats.clone();
         pipeline.clusters = config.clusters.clone();
+        pipeline.limits.backoff_max_ms = i64::from(config.repository.limits.retry_ms);
+        pipeline.coalesce = config.coalesce.clone();
+        pipeline.throttle = Throttle::new(&pipeline.journal, pipeline.repository.budget()).await?;
         pipeline.receive_limits.body_bytes_max = config.server.limits.body_bytes_max;
         let pipeline = Arc::new(pipeline);
         let (trigger, shutdown) = shutdown::channel();

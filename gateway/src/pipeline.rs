@@ -6,16 +6,20 @@
 
 mod breaker;
 mod clusters;
+mod burst;
 mod commit;
 mod decide;
 mod hold;
+mod judge;
 mod modes;
 mod pauses;
 mod plugins;
 mod preview;
 mod process;
 mod propose;
+mod queue;
 mod repeats;
+mod throttle;
 mod turns;
 
 use std::sync::Arc;
@@ -31,9 +35,11 @@ pub use hold::Hold;
 pub use modes::Modes;
 pub use pauses::Pauses;
 pub use preview::Preview;
+pub use queue::{Queue, Step};
 pub use repeats::Repeats;
+pub use throttle::{PROPOSE_CALLS, Throttle};
 
-use crate::commit::Notifier;
+use crate::commit::{Coalesce, Notifier};
 use crate::crash_point::CrashPoint;
 use crate::dispatch::Catalog;
 use crate::model::manifest::CommitSha;
@@ -41,7 +47,7 @@ use crate::receive::{self, Rejection};
 use crate::record::{Admission, Journal, RecordError};
 use crate::repository::Repository;
 use crate::telemetry::{Metrics, StatusLabel};
-use crate::validate::{Guardrails, Schemas};
+use crate::validate::{DryRun, DryRunError, Guardrails, Refusals, Schemas, Validated};
 
 /// Why a proposal comes to no commit although nothing is wrong.
 const UNCHANGED: &str = "the desired state already is as proposed";
@@ -59,7 +65,7 @@ pub struct Limits {
     pub plugins_running_max: usize,
     /// The first wait before trying again; it doubles each time.
     pub backoff_first_ms: i64,
-    /// The longest wait before trying again.
+    /// The longest wait before trying again, unless a server asks for a longer one.
     pub backoff_max_ms: i64,
 }
 
@@ -95,8 +101,14 @@ pub struct Pipeline {
     pub repeats: Repeats,
     /// The clusters that the repository serves.
     pub clusters: Clusters,
+    /// How proposals are joined into commits.
+    pub coalesce: Coalesce,
+    /// What holds all commits.
+    pub throttle: Throttle,
     /// What a valid object looks like.
     pub schemas: Arc<Schemas>,
+    /// An API server that is asked what it would make of a change.
+    pub dry_run: Option<DryRun>,
     /// Flux receivers to call after a commit.
     pub notifier: Notifier,
     /// The branch, as Flux names it.
@@ -150,7 +162,10 @@ impl Pipeline {
             guardrails: Guardrails::default(),
             repeats: Repeats::default(),
             clusters: Clusters::default(),
+            coalesce: Coalesce::default(),
+            throttle: Throttle::default(),
             schemas: Arc::new(Schemas::kubernetes()),
+            dry_run: None,
             notifier,
             branch: branch.to_owned(),
             newest_commit: watch::Sender::default(),
@@ -160,6 +175,20 @@ impl Pipeline {
             breakers: Breakers::default(),
             hold: Hold::default(),
             wake: Wake::default(),
+        }
+    }
+
+    /// Asks the API server, if one is configured, what it would make of a change that is valid so far.
+    async fn dry_run(
+        &self,
+        validated: Result<Validated, Refusals>,
+    ) -> Result<Result<Validated, Refusals>, DryRunError> {
+        match (&self.dry_run, validated) {
+            (Some(dry_run), Ok(Validated::Change(change))) => {
+                let asked = dry_run.check(change.objects()).await?;
+                Ok(asked.map(|()| Validated::Change(change)))
+            }
+            (_, validated) => Ok(validated),
         }
     }
 

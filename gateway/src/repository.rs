@@ -14,26 +14,32 @@ mod roots;
 mod flux;
 mod effective;
 mod helm;
+mod content;
 mod write;
 mod owner;
 pub mod edit;
+mod alignment;
+mod json_text;
 mod patch;
+mod strategic;
 mod files;
 pub mod git;
 mod push;
+mod signing;
 mod known_hosts;
 mod github;
 pub mod proposal;
 pub mod remote_error;
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, watch};
 
-pub use config::Config;
+pub use config::{BudgetConfig, Config};
 pub use edit::EditError;
-pub use index::SourceFile;
+pub use index::{Place, SourceFile};
 pub use kustomize::unlisted;
 pub use overlay::ClusterFolder;
 pub use proposal::{
@@ -41,6 +47,7 @@ pub use proposal::{
 };
 pub use remote_error::{CommitError, RepositoryError, Retry};
 pub use snapshot::{Definition, Located, LookupError, OwnerLookupError, Snapshot, UnknownCluster};
+pub use strategic::strategic_merge;
 pub use write::{Files, Home, Working};
 
 use crate::model::manifest::CommitSha;
@@ -107,7 +114,8 @@ impl Repository {
     ) -> Result<Self, RepositoryError> {
         let remote = config::Remote { clusters, ..config.clone().check()? };
         let github = remote.github.clone().map(|github| GitHub::new(github, &remote)).transpose()?;
-        let clone = Arc::new(GitClone::new(remote, data_dir));
+        let app = github.as_ref().and_then(GitHub::app);
+        let clone = Arc::new(GitClone::new(remote, app, data_dir));
         Ok(Self { clone, newest: Arc::default(), pause: Arc::default(), github: github.map(Arc::new) })
     }
 
@@ -189,8 +197,8 @@ impl Repository {
                 })
                 .await;
         };
-        self.blocking(move |clone, _| push::check(clone, &on, &changes)).await?;
-        github.commit(base, files, message).await
+        let checked = self.blocking(move |clone, _| push::check(clone, &on, &changes)).await?;
+        github.commit(base, files, message, &checked).await
     }
 
     /// Fetches, then looks for a commit of the branch that has this trailer (`Key: value`), from the
@@ -205,6 +213,23 @@ impl Repository {
     ) -> Result<Option<FoundCommit>, RepositoryError> {
         let (trailer, base) = (trailer.to_owned(), base.clone());
         self.blocking(move |clone, _| clone.find(&trailer, &base)).await
+    }
+
+    /// The same of several trailers, each from the head back to its own base, with one fetch.
+    ///
+    /// # Errors
+    /// When the remote cannot be read or a way back is longer than the limit.
+    pub async fn find_commits_with(
+        &self,
+        wanted: Vec<(String, CommitSha)>,
+    ) -> Result<Vec<Option<FoundCommit>>, RepositoryError> {
+        self.blocking(move |clone, _| clone.find_each(&wanted)).await
+    }
+
+    /// What may be asked of GitHub, if the repository is written through its API.
+    #[must_use]
+    pub fn budget(&self) -> Option<&BudgetConfig> {
+        self.clone.remote.github.as_ref().map(|github| &github.budget)
     }
 
     /// Whether the repository can be read and, as far as asking tells, written: one line for people.
@@ -252,7 +277,7 @@ fn snapshot_of(
         return Ok(Arc::clone(newest));
     }
     let newest = newest.map(AsRef::as_ref);
-    let files = match files::read(clone, commit, newest) {
+    let difference = match files::read(clone, commit, newest) {
         Err(RepositoryError::Corrupt { operation, source }) => {
             tracing::warn!(git.operation = operation, error = %source, "made the damaged clone anew");
             clone.make_anew()?;
@@ -263,7 +288,7 @@ fn snapshot_of(
     };
     let remote = &clone.remote;
     let file_bytes_max = remote.limits.file_bytes_max;
-    let snapshot = Snapshot::build(commit.clone(), files, file_bytes_max, &remote.clusters, newest);
+    let snapshot = Snapshot::build(commit.clone(), difference, file_bytes_max, &remote.clusters);
     let snapshot = snapshot.paused(files::pause(clone, commit)?);
     log_skipped(&snapshot, newest);
     Ok(Arc::new(snapshot))
@@ -271,7 +296,7 @@ fn snapshot_of(
 
 /// Files that are left out are told once, not with every commit.
 fn log_skipped(snapshot: &Snapshot, newest: Option<&Snapshot>) {
-    let known = newest.map(Snapshot::skipped).unwrap_or_default();
+    let known: HashSet<_> = newest.map(Snapshot::skipped).unwrap_or_default().iter().collect();
     let new: Vec<_> = snapshot.skipped().iter().filter(|file| !known.contains(file)).collect();
     for (path, reason) in new.iter().take(SKIPPED_LOGGED_MAX) {
         tracing::warn!(file.path = path, reason, "the objects of a file cannot be looked up nor changed");

@@ -76,6 +76,13 @@ pub struct PausedLabel {
     pub by: String,
 }
 
+/// A window of a budget.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct WindowLabel {
+    /// `minute` or `hour`.
+    pub window: String,
+}
+
 /// Everything that `/metrics` shows.
 #[derive(Debug)]
 pub struct Metrics {
@@ -96,6 +103,14 @@ pub struct Metrics {
     pub parked: Family<PluginLabel, Gauge>,
     /// 1 while nothing is committed because of that.
     pub paused: Family<PausedLabel, Gauge>,
+    /// Proposals that wait to be committed.
+    pub waiting: Gauge,
+    /// How long the first of them has waited, in seconds.
+    pub waiting_seconds: Gauge,
+    /// When the queue goes on that is held, in seconds since 1970; 0 if it is not.
+    pub held_until: Gauge,
+    /// Calls that are left of the budget for GitHub.
+    pub budget_left: Family<WindowLabel, Gauge>,
     /// Receiver webhooks that did not answer as they should.
     pub notify_failures: Counter,
     /// Seconds from the making of a reaction to its end.
@@ -117,6 +132,8 @@ impl Metrics {
         let stale = Gauge::default();
         let parked = Family::default();
         let paused = Family::default();
+        let (waiting, waiting_seconds, held_until) = (Gauge::default(), Gauge::default(), Gauge::default());
+        let budget_left = Family::default();
         let notify_failures = Counter::default();
         let settle_seconds = Histogram::new(exponential_buckets(0.005, 2.0, 16));
         let repository_reachable = Gauge::default();
@@ -128,6 +145,14 @@ impl Metrics {
         registry.register("plugins_stale", "Plugins whose changed version is not loaded", stale.clone());
         registry.register("plugin_parked", "Whether a plugin is parked", parked.clone());
         registry.register("paused", "Whether nothing is committed", paused.clone());
+        registry.register("proposals_waiting", "Proposals that wait to be committed", waiting.clone());
+        registry.register(
+            "proposals_oldest_age_seconds",
+            "How long the first of them has waited",
+            waiting_seconds.clone(),
+        );
+        registry.register("commits_held_until_seconds", "When the held queue goes on", held_until.clone());
+        registry.register("budget_left", "Calls that are left of the budget for GitHub", budget_left.clone());
         registry.register("notify_failures", "Receiver webhooks that failed", notify_failures.clone());
         registry.register(
             "settle_seconds",
@@ -149,6 +174,10 @@ impl Metrics {
             stale,
             parked,
             paused,
+            waiting,
+            waiting_seconds,
+            held_until,
+            budget_left,
             notify_failures,
             settle_seconds,
             repository_reachable,

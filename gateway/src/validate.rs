@@ -3,23 +3,28 @@
 //!
 //! All reasons against a proposal are collected and given at once. Nothing here writes.
 
+mod claim;
 mod create;
 mod custom;
 mod definition;
 mod delete;
 mod draft;
+mod dry_run;
 mod grant;
+mod guardrail;
 mod refusal;
 mod schema;
 mod semantics;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use claim::Claims;
 pub use custom::{Config, DefinitionError};
-use draft::Draft;
+pub use draft::Draft;
+pub use dry_run::{DryRun, DryRunConfig, DryRunError};
 pub use grant::not_granted;
+use guardrail::protects_itself;
+pub use guardrail::{Guardrails, ObjectPattern, Window};
 pub use refusal::{Refusal, Refusals};
 pub use schema::Schemas;
 
@@ -28,41 +33,6 @@ use crate::model::patch::{Change, Changes, Patch};
 use crate::model::plugin::Grants;
 use crate::repository::edit::{differences, patched};
 use crate::repository::{EditError, FileChange, Located, Snapshot};
-
-/// The annotation by which a manifest protects itself.
-const PROTECT: &str = "/metadata/annotations/riposte.dev~1protect";
-
-/// What no plugin may do, whatever its grants.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Guardrails {
-    /// Namespaces that are never touched.
-    pub protected_namespaces: Vec<String>,
-    /// The most commits that one plugin may make within the window.
-    pub commits_max: u32,
-    /// The window, in seconds.
-    pub window_s: u32,
-}
-
-impl Guardrails {
-    /// Whether a plugin that made so many commits within the window may make another one.
-    ///
-    /// # Errors
-    /// When it has made all that it may.
-    pub fn check_window(&self, plugin: &str, commits: i64) -> Result<(), Refusals> {
-        let (commits_max, window_s) = (self.commits_max, self.window_s);
-        let refusal = || vec![Refusal::Window { plugin: plugin.to_owned(), commits_max, window_s }];
-        let refusals = if commits < i64::from(commits_max) { Vec::new() } else { refusal() };
-        Refusals::new(refusals).map_or(Ok(()), Err)
-    }
-}
-
-impl Default for Guardrails {
-    fn default() -> Self {
-        let names = ["kube-system", "kube-public", "kube-node-lease", "flux-system"];
-        Self { protected_namespaces: names.map(str::to_owned).to_vec(), commits_max: 100, window_s: 3_600 }
-    }
-}
 
 /// What became of a proposal that is allowed.
 #[derive(Debug)]
@@ -78,6 +48,7 @@ pub enum Validated {
 pub struct ValidatedChange {
     base: CommitSha,
     files: Vec<FileChange>,
+    objects: Vec<(ObjectRef, Value)>,
     diff: String,
 }
 
@@ -94,10 +65,37 @@ impl ValidatedChange {
         &self.files
     }
 
+    /// Every object that is changed or made, as it is to be.
+    #[must_use]
+    pub fn objects(&self) -> &[(ObjectRef, Value)] {
+        &self.objects
+    }
+
     /// The change as a unified diff.
     #[must_use]
     pub fn diff(&self) -> &str {
         &self.diff
+    }
+}
+
+/// What one of several proposals changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    diff: String,
+    objects: Vec<(ObjectRef, Value)>,
+}
+
+impl Piece {
+    /// The change as a unified diff, on top of the proposals before it.
+    #[must_use]
+    pub fn diff(&self) -> &str {
+        &self.diff
+    }
+
+    /// Every object that it changes or makes, as it is to be.
+    #[must_use]
+    pub fn objects(&self) -> &[(ObjectRef, Value)] {
+        &self.objects
     }
 }
 
@@ -120,93 +118,131 @@ pub fn validate(
     schemas: &Schemas,
     snapshot: &Snapshot,
 ) -> Result<Validated, Refusals> {
-    let rules = Rules { grants, guardrails, schemas, snapshot };
     let mut draft = Draft::new(snapshot);
+    if add(&mut draft, changes, grants, guardrails, schemas)?.is_some() {
+        draft.accept("");
+    }
+    Ok(draft.finish())
+}
+
+/// Checks a proposal's changes against what the draft has come to, and makes the new texts, which are
+/// the draft's once it is told to accept them; `None` when there is nothing to change.
+///
+/// What the proposal's cluster has counts: [`Draft::see`] says which one that is.
+///
+/// # Errors
+/// Every reason why it is refused: one is that it would undo what an earlier proposal does.
+pub fn add(
+    draft: &mut Draft<'_>,
+    changes: &Changes,
+    grants: &Grants,
+    guardrails: &Guardrails,
+    schemas: &Schemas,
+) -> Result<Option<Piece>, Refusals> {
+    let rules = Rules { grants, guardrails, schemas, snapshot: draft.snapshot() };
+    draft.begin();
     let mut refusals = Vec::new();
     for patch in &changes.patches {
         let drafted = match &patch.change {
-            Change::Delete {} => delete::delete(&mut draft, &rules, &patch.target),
+            Change::Delete {} => delete::delete(draft, &rules, &patch.target),
             _ if delete::deletes(changes, &patch.target) => {
                 let reason = "another patch of the proposal deletes it".to_owned();
                 Err(vec![Refusal::Delete { target: patch.target.clone(), reason }])
             }
             Change::Create { manifest, beside } => {
-                create::create(&mut draft, &rules, &patch.target, manifest, beside)
+                create::create(draft, &rules, &patch.target, manifest, beside)
             }
-            Change::JsonPatch(_) | Change::MergePatch(_) => change(&mut draft, &rules, patch),
+            Change::JsonPatch(_) | Change::MergePatch(_) | Change::StrategicMergePatch(_) => {
+                change(draft, &rules, patch)
+            }
         };
         refusals.extend(drafted.err().unwrap_or_default());
     }
-    match Refusals::new(refusals) {
-        Some(refusals) => Err(refusals),
-        None => Ok(draft.finish()),
-    }
+    let piece = if refusals.is_empty() { draft.piece() } else { Err(refusals) };
+    piece.map_err(Refusals::ranked)
 }
 
 /// Changes an object that is there.
 fn change(draft: &mut Draft<'_>, rules: &Rules<'_>, patch: &Patch) -> Result<(), Vec<Refusal>> {
-    let located = allowed(patch, rules, draft.snapshot())?;
-    let before = draft.manifest(&patch.target).unwrap_or(&located.manifest);
-    let after = apply(patch, &located, before, rules)?;
+    let target = &patch.target;
+    let (located, reasons) = allowed(target, rules, draft.snapshot())?;
+    if draft.is_deleted(&located) {
+        let gone = || Refusal::Delete { target: target.clone(), reason: "it is deleted".to_owned() };
+        return Err(vec![draft.taken(target).unwrap_or_else(gone)]);
+    }
+    let before = draft.manifest(target).unwrap_or(&located.manifest);
+    let after = apply(patch, &located, before, rules, reasons)?;
     let files = draft.snapshot().write(&located, before, &after, draft);
-    for (path, text) in files.map_err(|error| edit_refused(&patch.target, &located, error))? {
+    let files = files.map_err(|error| vec![edit_refused(target, &located, error)])?;
+    let ungranted: Vec<Refusal> =
+        files.keys().filter_map(|path| grant::check_path(rules.grants, target, path)).collect();
+    if !ungranted.is_empty() {
+        return Err(ungranted);
+    }
+    for (path, text) in files {
         draft.put(&path, text)?;
     }
-    draft.now(&patch.target, after);
+    draft.now(target, after);
     Ok(())
+}
+
+fn edit_refused(target: &ObjectRef, located: &Located, error: EditError) -> Refusal {
+    Refusal::Edit { target: target.clone(), path: located.path.clone(), error }
 }
 
 /// What the grants and the guardrails say of an object as a whole.
 fn check_object(rules: &Rules<'_>, target: &ObjectRef) -> Vec<Refusal> {
     let mut reasons = grant::check_object(rules.grants, target);
-    let protected = &rules.guardrails.protected_namespaces;
-    // What happens to a namespace happens to all that is in it.
-    let namespace = if target.kind == "Namespace" { Some(&target.name) } else { target.namespace.as_ref() };
-    if namespace.is_some_and(|namespace| protected.contains(namespace)) {
-        let by = "its namespace is protected by the configuration".to_owned();
-        reasons.push(Refusal::Protected { target: target.clone(), by });
-    }
+    reasons.extend(rules.guardrails.check_object(target));
     reasons
 }
 
-/// Grants on the object, guardrails, and where it stands.
-fn allowed(patch: &Patch, rules: &Rules<'_>, snapshot: &Snapshot) -> Result<Located, Vec<Refusal>> {
-    let target = &patch.target;
-    let mut reasons = check_object(rules, target);
+/// Where the object stands, and the guardrails against a change of it. What is not granted ends here:
+/// what else is wrong with the object after a change would tell what is in it.
+fn allowed(
+    target: &ObjectRef,
+    rules: &Rules<'_>,
+    snapshot: &Snapshot,
+) -> Result<(Located, Vec<Refusal>), Vec<Refusal>> {
+    let mut granted = grant::check_object(rules.grants, target);
+    let mut guarded: Vec<Refusal> = rules.guardrails.check_object(target).into_iter().collect();
     match snapshot.locate(target) {
         Ok(located) => {
-            reasons.extend(protects_itself(target, &located.manifest));
-            if reasons.is_empty() { Ok(located) } else { Err(reasons) }
+            granted.extend(grant::check_labels(rules.grants, target, &located.manifest));
+            granted.extend(grant::check_path(rules.grants, target, &located.path));
+            guarded.extend(protects_itself(target, &located.manifest));
+            if granted.is_empty() {
+                return Ok((located, guarded));
+            }
         }
-        Err(error) => {
-            reasons.push(Refusal::Lookup { target: target.clone(), error });
-            Err(reasons)
-        }
+        Err(error) => guarded.push(Refusal::Lookup { target: target.clone(), error }),
     }
+    granted.extend(guarded);
+    Err(granted)
 }
 
-/// What a manifest says against any change of it.
-fn protects_itself(target: &ObjectRef, manifest: &Value) -> Option<Refusal> {
-    let protects = manifest.pointer(PROTECT).is_some_and(|value| value == "true" || value == true);
-    let by = "its manifest has riposte.dev/protect";
-    protects.then(|| Refusal::Protected { target: target.clone(), by: by.to_owned() })
-}
-
-fn edit_refused(target: &ObjectRef, located: &Located, error: EditError) -> Vec<Refusal> {
-    vec![Refusal::Edit { target: target.clone(), path: located.path.clone(), error }]
-}
-
-/// The manifest after the patch.
-fn apply(patch: &Patch, located: &Located, before: &Value, rules: &Rules<'_>) -> Result<Value, Vec<Refusal>> {
+/// The manifest after the patch; `reasons` are those that are known already.
+fn apply(
+    patch: &Patch,
+    located: &Located,
+    before: &Value,
+    rules: &Rules<'_>,
+    mut reasons: Vec<Refusal>,
+) -> Result<Value, Vec<Refusal>> {
     let target = &patch.target;
-    let refused = |error| edit_refused(target, located, error);
-    let after = patched(before, &patch.change).map_err(refused)?;
-    let changed = differences(before, &after).map_err(refused)?;
-    let mut reasons: Vec<Refusal> = grant::check_fields(rules.grants, target, &changed).into_iter().collect();
+    let drafted = patched(before, &patch.change).and_then(|after| Ok((differences(before, &after)?, after)));
+    let (changed, after) = match drafted {
+        Ok(drafted) => drafted,
+        Err(error) => {
+            reasons.push(edit_refused(target, located, error));
+            return Err(reasons);
+        }
+    };
+    reasons.extend(grant::check_fields(rules.grants, target, &changed));
     reasons.extend(identity(target, before, &after));
     if !changed.is_empty() {
         reasons.extend(rules.schemas.check(rules.snapshot, target, Some(before), &after));
-        reasons.extend(semantics::check(target, &after));
+        reasons.extend(semantics::check(target, Some(before), &after));
     }
     if reasons.is_empty() { Ok(after) } else { Err(reasons) }
 }

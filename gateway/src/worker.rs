@@ -9,8 +9,9 @@ use std::time::Duration;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinSet;
 
+use crate::clock;
 use crate::model::manifest::CommitSha;
-use crate::pipeline::{Deciding, Pipeline};
+use crate::pipeline::{Deciding, Pipeline, Step};
 use crate::record::{PausedBy, RecordError};
 use crate::shutdown::Shutdown;
 
@@ -40,7 +41,7 @@ pub async fn run(pipeline: Arc<Pipeline>, shutdown: Shutdown) {
         deciding.into_inner().end().await;
     });
     loops.spawn(async move {
-        repeat("commit", &proposals.wake.proposals, shutdown, || proposals.commit_due()).await;
+        commit(&proposals, shutdown).await;
     });
     loops.join_all().await;
     looking.abort();
@@ -86,6 +87,27 @@ async fn tell_flux(pipeline: Arc<Pipeline>, mut shutdown: Shutdown) -> Newest {
 
 fn take(newest: &mut Newest) -> Option<CommitSha> {
     newest.borrow_and_update().clone()
+}
+
+/// Commits what is to be committed, and waits until a proposal comes or a burst is over.
+async fn commit(pipeline: &Pipeline, mut shutdown: Shutdown) {
+    while !shutdown.is_ending() {
+        let next_us = match pipeline.commit_due().await {
+            Ok(Step { taken: 0, next_us }) => next_us,
+            Ok(_) => continue,
+            Err(error) => {
+                tracing::error!(worker.name = "commit", error = %error, "a round failed; it is tried again");
+                None
+            }
+        };
+        let wait_us = next_us.and_then(|next_us| u64::try_from(next_us - clock::now_us()).ok());
+        let poll = Duration::from_millis(POLL_MS);
+        tokio::select! {
+            () = pipeline.wake.proposals.notified() => {}
+            () = tokio::time::sleep(wait_us.map_or(poll, |wait_us| poll.min(Duration::from_micros(wait_us)))) => {}
+            () = shutdown.wait() => {}
+        }
+    }
 }
 
 async fn repeat<F>(name: &str, bell: &Notify, mut shutdown: Shutdown, round: impl Fn() -> F)

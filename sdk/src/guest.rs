@@ -134,6 +134,7 @@ fn to_host(patch: Patch) -> types::Patch {
         change: match patch.change {
             Change::Json(operations) => types::Change::JsonPatch(serde_json::json!(operations).to_string()),
             Change::Merge(object) => types::Change::MergePatch(object.to_string()),
+            Change::StrategicMerge(object) => types::Change::StrategicMergePatch(object.to_string()),
             Change::Create { manifest, beside } => types::Change::Create(types::Creation {
                 manifest: manifest.to_string(),
                 beside: reference(beside),

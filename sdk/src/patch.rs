@@ -29,6 +29,9 @@ use crate::pointer::segments;
 ///     Patch::label_pods(&web, "quarantine", "true"),
 ///     Patch::annotate_pods(&web, "riposte.dev/why", "a shell"),
 ///     Patch::merge(&web, json!({ "spec": { "strategy": { "type": "Recreate" } } })),
+///     Patch::strategic_merge(&web, json!({ "spec": { "template": { "spec": { "volumes": [
+///         { "name": "scratch", "emptyDir": { "sizeLimit": "1Gi" } },
+///     ] } } } })),
 ///     Patch::json(&web, [Operation::test(image, "nginx:1.28"), Operation::replace(image, "nginx:1.29")]),
 ///     Patch::delete(&web),
 /// ];
@@ -43,13 +46,15 @@ pub struct Patch {
     pub change: Change,
 }
 
-/// Two patch languages, a new object, and the end of one.
+/// Three patch languages, a new object, and the end of one.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// RFC 6902, JSON Patch.
     Json(Vec<Operation>),
     /// RFC 7396, a merge patch.
     Merge(Value),
+    /// A merge patch that knows the lists of Kubernetes' own kinds.
+    StrategicMerge(Value),
     /// A new object, beside another one.
     Create {
         /// The manifest.
@@ -123,6 +128,28 @@ impl Patch {
     /// The gateway refuses what is no object.
     pub fn merge(target: &ObjectRef, object: Value) -> Self {
         Self { target: target.clone(), change: Change::Merge(object) }
+    }
+
+    /// Merges an object into the manifest as Kubernetes' types say: elements of containers, their
+    /// environment, volumes and other lists that have a key are found by it, changed in their
+    /// places, or added at the end.
+    ///
+    /// `"$patch": "delete"` beside the key takes an element away, `{"$patch": "replace"}` as an
+    /// element replaces the list. Other lists, and all lists of custom kinds, are replaced as by
+    /// [`Patch::merge`]. The gateway refuses an element without its key.
+    ///
+    /// ```
+    /// use riposte_sdk::prelude::*;
+    /// use serde_json::json;
+    ///
+    /// let web = ObjectRef::namespaced("apps/v1", "Deployment", "default", "web");
+    /// let container = json!({ "name": "web", "env": [{ "name": "DEBUG", "$patch": "delete" }] });
+    /// let pod = json!({ "spec": { "containers": [container] } });
+    /// let patch = Patch::strategic_merge(&web, json!({ "spec": { "template": pod } }));
+    /// assert!(patch.to_string().starts_with("strategic merge Deployment default/web {"));
+    /// ```
+    pub fn strategic_merge(target: &ObjectRef, object: Value) -> Self {
+        Self { target: target.clone(), change: Change::StrategicMerge(object) }
     }
 
     /// Makes a new object, in a file of its own beside the file of another object of its namespace;
@@ -241,6 +268,7 @@ impl fmt::Display for Patch {
         match &self.change {
             Change::Json(operations) => write!(f, "json {} {}", self.target, json!(operations)),
             Change::Merge(object) => write!(f, "merge {} {object}", self.target),
+            Change::StrategicMerge(object) => write!(f, "strategic merge {} {object}", self.target),
             Change::Create { manifest, beside } => {
                 write!(f, "create {} beside {beside} {manifest}", self.target)
             }

@@ -71,6 +71,20 @@ app.kubernetes.io/part-of: riposte
 {{- if and $secrets.repositoryToken.name (not $auth.tokenFile) -}}
 {{- $_ := set $auth "tokenFile" (printf "%s/repository/token" $dir) -}}
 {{- end -}}
+{{- if $secrets.repositoryApp.name -}}
+{{- $app := $auth.app | default dict -}}
+{{- if not $app.keyFile -}}
+{{- $_ := set $app "keyFile" (printf "%s/app/key.pem" $dir) -}}
+{{- end -}}
+{{- $_ := set $auth "app" $app -}}
+{{- end -}}
+{{- if $secrets.signing.name -}}
+{{- $signing := $repository.signing | default (dict "format" "ssh") -}}
+{{- if not $signing.keyFile -}}
+{{- $_ := set $signing "keyFile" (printf "%s/signing/key" $dir) -}}
+{{- end -}}
+{{- $_ := set $repository "signing" $signing -}}
+{{- end -}}
 {{- if $secrets.repositorySsh.name -}}
 {{- if not $auth.sshKeyFile -}}
 {{- $_ := set $auth "sshKeyFile" (printf "%s/repository/identity" $dir) -}}
@@ -102,8 +116,11 @@ app.kubernetes.io/part-of: riposte
 {{- end -}}
 {{- $auth := $repository.auth | default dict -}}
 {{- $ssh := hasPrefix "ssh://" $repository.url -}}
-{{- if and $auth.tokenFile $auth.sshKeyFile -}}
-{{- fail "the repository has two credentials: give secrets.repositoryToken or secrets.repositorySsh, not both" -}}
+{{- if gt (len (compact (list $auth.tokenFile $auth.sshKeyFile (dig "app" "keyFile" "" $auth)))) 1 -}}
+{{- fail "the repository has two credentials: give one of secrets.repositoryToken, secrets.repositoryApp and secrets.repositorySsh" -}}
+{{- end -}}
+{{- if and $auth.app (not $auth.app.id) -}}
+{{- fail "secrets.repositoryApp is the key of a GitHub App: give its id in config.repository.auth.app.id" -}}
 {{- end -}}
 {{- if and $ssh (not $auth.sshKeyFile) -}}
 {{- fail "config.repository.url is ssh://, which needs a key: name its Secret in secrets.repositorySsh.name" -}}
@@ -111,8 +128,12 @@ app.kubernetes.io/part-of: riposte
 {{- if and $auth.sshKeyFile (not $ssh) -}}
 {{- fail "secrets.repositorySsh is for an ssh:// repository; for https:// give secrets.repositoryToken" -}}
 {{- end -}}
-{{- if and (or $repository.github (hasPrefix "https://github.com/" $repository.url)) (not $auth.tokenFile) -}}
-{{- fail "GitHub needs a token: create a Secret and name it in secrets.repositoryToken.name" -}}
+{{- $github := or $repository.github (hasPrefix "https://github.com/" $repository.url) -}}
+{{- if and $github (not (or $auth.tokenFile $auth.app)) -}}
+{{- fail "GitHub needs a token: create a Secret and name it in secrets.repositoryToken.name, or a GitHub App's key in secrets.repositoryApp.name" -}}
+{{- end -}}
+{{- if and $github $repository.signing -}}
+{{- fail "secrets.signing is for plain Git: GitHub signs the commits that come through its API" -}}
 {{- end -}}
 {{- end -}}
 
@@ -124,6 +145,16 @@ app.kubernetes.io/part-of: riposte
 {{- if $secret.name -}}
 {{- $items := list (dict "key" $secret.key "path" "token") -}}
 {{- $volumes = append $volumes (dict "dir" $dir "secret" $secret.name "items" $items) -}}
+{{- end -}}
+{{- end -}}
+{{- with $secrets.repositoryApp -}}
+{{- if .name -}}
+{{- $volumes = append $volumes (dict "dir" "app" "secret" .name "items" (list (dict "key" .key "path" "key.pem"))) -}}
+{{- end -}}
+{{- end -}}
+{{- with $secrets.signing -}}
+{{- if .name -}}
+{{- $volumes = append $volumes (dict "dir" "signing" "secret" .name "items" (list (dict "key" .key "path" "key"))) -}}
 {{- end -}}
 {{- end -}}
 {{- with $secrets.repositorySsh -}}

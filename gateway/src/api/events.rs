@@ -230,7 +230,7 @@ pub(super) struct ReactionDetail {
     replay: Option<i64>,
     mode: String,
     state: String,
-    /// Why the proposal is not being committed, while the gateway is paused.
+    /// Why it is not being decided on or committed, while that is not because of itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     waits_because: Option<String>,
     plugin_digest: Option<String>,
@@ -385,10 +385,19 @@ pub(super) async fn show(
     let detail = app.pipeline.journal.detail(seq).await?.ok_or_else(|| Problem::missing("event", seq))?;
     let mut view = EventView::from(detail);
     let pauses = app.pipeline.pauses.held();
-    if !pauses.is_empty() {
+    let waits_because = if pauses.is_empty() {
+        app.pipeline.throttle.held().map(|held| format!("held: {}", held.reason))
+    } else {
         let reasons: Vec<String> = pauses.into_iter().map(|pause| pause.reason).collect();
-        let waits_because = format!("paused: {}", reasons.join("; "));
+        Some(format!("paused: {}", reasons.join("; ")))
+    };
+    if let Some(waits_because) = waits_because {
         let waiting = view.reactions.iter_mut().filter(|reaction| reaction.state == "proposed");
+        waiting.for_each(|reaction| reaction.waits_because = Some(waits_because.clone()));
+    }
+    if let Some((kind, reason)) = app.pipeline.hold.because() {
+        let waiting = view.reactions.iter_mut().filter(|reaction| reaction.state == "pending");
+        let waits_because = format!("the desired state cannot be read: {kind}: {reason}");
         waiting.for_each(|reaction| reaction.waits_because = Some(waits_because.clone()));
     }
     Ok(Json(view))

@@ -14,7 +14,7 @@ use crate::gateway::{compiler, load_plugins};
 use crate::model::text::inert;
 use crate::pipeline::{Cluster, Clusters, chain};
 use crate::repository::Repository;
-use crate::validate::{Schemas, not_granted};
+use crate::validate::{DryRun, Schemas, not_granted};
 
 /// Find what is wrong with a configuration before a deployment does.
 #[derive(Debug, Args)]
@@ -99,6 +99,10 @@ impl Check {
             let schemas = Schemas::new(&config.validation);
             let found = schemas.map(|schemas| format!("custom kinds with a schema: {}", schemas.defined()));
             findings.note("validation", found)?;
+        }
+        if let Some(config) = config.validation.dry_run.clone() {
+            let server = DryRun::new(config).and_then(|dry_run| dry_run.server());
+            findings.note("dry run", server.map(|server| format!("asks {server}")))?;
         }
         // A check leaves nothing behind, no compiled code either.
         match load_plugins(&config, compiler(None)?).await {

@@ -108,6 +108,7 @@ journal:
 repository:
   url: {url}
   branch: {BRANCH}
+coalesce: {{ idleMs: 0 }}
 plugins:
   - name: scale-to-zero
     source: bundled:scale-to-zero

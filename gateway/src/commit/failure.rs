@@ -4,6 +4,9 @@ use crate::model::manifest::CommitSha;
 use crate::repository::{CommitError, Retry};
 use crate::validate::ValidatedChange;
 
+/// Files that are named of one change.
+const PATHS_TOLD_MAX: usize = 4;
+
 /// A change that was not committed, or of which nobody knows.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {operation} {paths} onto {}", base.short())]
@@ -16,8 +19,12 @@ pub struct CommitFailure {
 
 impl CommitFailure {
     pub(super) fn new(operation: &'static str, change: &ValidatedChange, source: CommitError) -> Self {
-        let paths: Vec<&str> = change.files().iter().map(|file| file.path.as_str()).collect();
-        Self { operation, paths: paths.join(", "), base: change.base().clone(), source }
+        let told = change.files().iter().take(PATHS_TOLD_MAX).map(|file| file.path.as_str());
+        let mut paths = told.collect::<Vec<_>>().join(", ");
+        if let Some(more @ 1..) = change.files().len().checked_sub(PATHS_TOLD_MAX) {
+            paths.push_str(&format!(" and {more} more"));
+        }
+        Self { operation, paths, base: change.base().clone(), source }
     }
 
     /// What the repository said.

@@ -37,6 +37,9 @@ pub struct PluginConfig {
     /// What is done with its proposals.
     #[serde(default = "observe")]
     pub mode: Mode,
+    /// Whether its proposals are committed at once, with all that waits.
+    #[serde(default)]
+    pub urgent: bool,
     /// The events it gets; any of these. Without one: the event types the plugin names.
     #[serde(default)]
     pub subscriptions: Vec<Filter>,
@@ -199,6 +202,7 @@ pub struct Plugin {
     identity: PluginIdentity,
     description: Description,
     mode: Mode,
+    is_urgent: bool,
     subscriptions: Vec<Filter>,
     grants: Grants,
     config: serde_json::Value,
@@ -241,6 +245,7 @@ impl Plugin {
                 grants: requested(said.grants),
             },
             mode: config.mode,
+            is_urgent: config.urgent,
             subscriptions,
             grants: config.grants.clone(),
             config: config.config.clone(),
@@ -271,6 +276,12 @@ impl Plugin {
     #[must_use]
     pub fn mode(&self) -> Mode {
         self.mode
+    }
+
+    /// Whether its proposals do not wait for others.
+    #[must_use]
+    pub fn is_urgent(&self) -> bool {
+        self.is_urgent
     }
 
     /// What it may change.

@@ -304,7 +304,9 @@ fn read(decision: guest::Decision, limits: &Limits) -> Result<Decision, Failure>
     let mut patches = Vec::with_capacity(proposal.patches.len());
     for patch in proposal.patches {
         bytes += match &patch.change {
-            guest::Change::JsonPatch(text) | guest::Change::MergePatch(text) => text.len(),
+            guest::Change::JsonPatch(text)
+            | guest::Change::MergePatch(text)
+            | guest::Change::StrategicMergePatch(text) => text.len(),
             guest::Change::Create(creation) => creation.manifest.len(),
             guest::Change::Delete => 0,
         };
@@ -342,6 +344,9 @@ fn read_change(change: guest::Change) -> Result<Change, Failure> {
     Ok(match change {
         guest::Change::JsonPatch(text) => Change::JsonPatch(json(&text, serde_json::Value::is_array)?),
         guest::Change::MergePatch(text) => Change::MergePatch(json(&text, serde_json::Value::is_object)?),
+        guest::Change::StrategicMergePatch(text) => {
+            Change::StrategicMergePatch(json(&text, serde_json::Value::is_object)?)
+        }
         guest::Change::Create(guest::Creation { manifest, beside }) => {
             let manifest = json(&manifest, serde_json::Value::is_object)?;
             Change::Create { manifest, beside: named(beside)? }

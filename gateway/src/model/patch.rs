@@ -39,7 +39,7 @@ pub struct Patch {
     pub change: Change,
 }
 
-/// The changes of the contract: two patch languages, a new object, and the end of one.
+/// The changes of the contract: three patch languages, a new object, and the end of one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Change {
@@ -47,6 +47,8 @@ pub enum Change {
     JsonPatch(serde_json::Value),
     /// RFC 7396: an object that is merged into the manifest.
     MergePatch(serde_json::Value),
+    /// An object that is merged as Kubernetes' types say: lists of named elements by their names.
+    StrategicMergePatch(serde_json::Value),
     /// A new object, in a file of its own in the folder of another one.
     Create {
         /// The manifest: a JSON object.

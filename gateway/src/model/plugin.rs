@@ -1,5 +1,7 @@
 //! What identifies a plugin in the journal, and how far it may go.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -111,6 +113,13 @@ pub struct Grants {
     pub kinds: Vec<String>,
     /// Namespaces: a name, `prefix-*`, or `*` for all.
     pub namespaces: Vec<String>,
+    /// Names of objects: a name, `prefix-*`, or `*`. All, unless told.
+    pub names: Vec<String>,
+    /// Labels that an object has to have, each with a value, `prefix-*`, or `*`. None, unless told.
+    pub labels: BTreeMap<String, String>,
+    /// Files and folders that an object has to stand in, from the repository's root, with `*` and
+    /// `prefix-*` for a step: `apps/shop`, `clusters/*/apps`. All, unless told.
+    pub paths: Vec<String>,
     /// Fields as JSON pointers, with `*` for one step: `/spec/replicas`, `/metadata/labels/*`.
     pub fields: Vec<String>,
     /// Whether objects of these kinds and namespaces may be made, with whatever fields.
@@ -126,6 +135,9 @@ impl Default for Grants {
         Self {
             kinds: Vec::new(),
             namespaces: Vec::new(),
+            names: vec!["*".to_owned()],
+            labels: BTreeMap::new(),
+            paths: vec!["*".to_owned()],
             fields: Vec::new(),
             create: false,
             delete: false,

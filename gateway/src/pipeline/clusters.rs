@@ -3,7 +3,7 @@
 //! An event sees and changes what is applied to its own cluster. One that cannot be told changes
 //! nothing: in another cluster the same names may mean something else.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -14,6 +14,7 @@ use super::Pipeline;
 use crate::dispatch::Filter;
 use crate::model::event::Event;
 use crate::model::outcome::OutcomeKind;
+use crate::record::RecordError;
 use crate::repository::{ClusterFolder, Snapshot};
 
 /// One cluster.
@@ -74,7 +75,7 @@ impl Clusters {
     ///
     /// # Errors
     /// Why it cannot be told.
-    pub fn of(&self, event: &Event) -> Result<Option<&str>, (OutcomeKind, String)> {
+    pub fn of(&self, event: &Event) -> Result<Option<&str>, NoCluster> {
         if self.0.is_empty() {
             return Ok(None);
         }
@@ -109,14 +110,52 @@ fn output_fields(event: &Event) -> Option<Value> {
     data.get_mut("output_fields").map(Value::take)
 }
 
+/// How a reaction ends whose cluster cannot be told.
+pub(super) type NoCluster = (OutcomeKind, String);
+
+/// A commit as each of the clusters has it.
+pub(super) struct Views {
+    pub(super) whole: Arc<Snapshot>,
+    by_name: BTreeMap<String, Arc<Snapshot>>,
+}
+
+impl Views {
+    /// The view of a cluster that [`Clusters::of`] has told.
+    pub(super) fn of(&self, cluster: Option<&str>) -> Result<&Arc<Snapshot>, NoCluster> {
+        let Some(name) = cluster else { return Ok(&self.whole) };
+        let unknown = || (OutcomeKind::Refused, format!("cluster {name} is not configured"));
+        self.by_name.get(name).ok_or_else(unknown)
+    }
+}
+
 impl Pipeline {
     /// The desired state that an event sees and changes; `Err` is how its reactions end without one.
     pub(super) fn of_cluster(
         &self,
         event: &Event,
         snapshot: Arc<Snapshot>,
-    ) -> Result<Arc<Snapshot>, (OutcomeKind, String)> {
+    ) -> Result<Arc<Snapshot>, NoCluster> {
         let Some(name) = self.clusters.of(event)? else { return Ok(snapshot) };
         snapshot.of_cluster(name).map(Arc::new).map_err(|error| (OutcomeKind::Refused, error.to_string()))
+    }
+
+    /// The cluster of a recorded event, which is looked at only where that matters.
+    pub(super) async fn cluster_of(
+        &self,
+        seq: i64,
+    ) -> Result<Result<Option<String>, NoCluster>, RecordError> {
+        if self.clusters.0.is_empty() {
+            return Ok(Ok(None));
+        }
+        let missing = || RecordError::Damaged(format!("event {seq} is missing"));
+        let event = self.journal.event(seq).await?.ok_or_else(missing)?;
+        Ok(self.clusters.of(event.event()).map(|found| found.map(str::to_owned)))
+    }
+
+    /// The commit as each of the clusters has it.
+    pub(super) fn views(&self, whole: Arc<Snapshot>) -> Views {
+        let names = self.clusters.0.iter().map(|cluster| &cluster.name);
+        let view = |name: &String| Some((name.clone(), Arc::new(whole.of_cluster(name).ok()?)));
+        Views { by_name: names.filter_map(view).collect(), whole }
     }
 }

@@ -1,25 +1,26 @@
-//! A recorded proposal becomes a commit, at most one, or a pull request.
+//! A recorded proposal that makes no commit of the branch: it becomes a pull request, or is observed.
 //!
-//! Before a second attempt the branch is searched for the reaction's trailer: the first one may
-//! have arrived without its answer. A moved head is met by applying the patches to the new content.
+//! How attempts end, those of a burst too, is told here.
+
+use std::time::Duration;
 
 use super::decide::ended;
 use super::propose::Earlier;
 use super::{Pipeline, UNCHANGED, chain};
 use crate::clock;
-use crate::commit::{self, CommitFailure, Message, Parts, reaction_trailer};
+use crate::commit::{CommitFailure, Parts, reaction_trailer};
 use crate::crash_point::CrashPoint;
 use crate::model::manifest::CommitSha;
 use crate::model::outcome::OutcomeKind;
 use crate::model::plugin::Mode;
 use crate::record::{
-    ChainHead, DueReaction, Proposal, RecordError, RecordedEvent, SettledCommit, Settlement, Stage,
+    ChainHead, DueReaction, Postponed, Proposal, RecordError, RecordedEvent, SettledCommit, Settlement, Stage,
 };
 use crate::repository::{CommitError, FoundCommit, RepositoryError, Retry};
-use crate::validate::{self, Validated, ValidatedChange};
+use crate::validate::{self, DryRunError, Validated, ValidatedChange};
 
 /// How an attempt to commit ends.
-enum Attempted {
+pub(super) enum Attempted {
     Settled(Settlement),
     Postponed { after_ms: i64, detail: String },
 }
@@ -35,9 +36,41 @@ pub(super) enum AttemptError {
     Close(#[source] CommitError),
     #[error("the journal did not answer")]
     Journal(#[from] RecordError),
+    #[error("whether the change is valid cannot be asked")]
+    DryRun(#[from] DryRunError),
     /// Nothing was sent: the attempt is none.
     #[error("the gateway is paused")]
     Paused,
+    /// The same: the server wants us to wait, or the budget for it is used up.
+    #[error("the queue is held")]
+    Held,
+    /// The same: the mode was switched meanwhile.
+    #[error("the proposal is one for a commit of the branch")]
+    Aside,
+}
+
+impl AttemptError {
+    /// Whether nothing was sent, for no reason of the proposal.
+    pub(super) fn is_none(&self) -> bool {
+        matches!(self, Self::Paused | Self::Held | Self::Aside)
+    }
+
+    /// How long a server wants us to wait with all that we have.
+    pub(super) fn asks_to_wait(&self) -> Option<Duration> {
+        let error = match self {
+            Self::Repository(error) => error,
+            Self::Commit(failure) => match failure.error() {
+                CommitError::Repository(error) => error,
+                _ => return None,
+            },
+            Self::Close(CommitError::Repository(error)) => error,
+            _ => return None,
+        };
+        match error {
+            RepositoryError::RateLimited { retry_after, .. } => Some(*retry_after),
+            _ => None,
+        }
+    }
 }
 
 impl Pipeline {
@@ -59,8 +92,13 @@ impl Pipeline {
         let attempted = match self.try_commit(&proposal, &event, may_have_committed).await {
             Ok(attempted) => attempted,
             Err(AttemptError::Journal(error)) => return Err(error),
-            Err(AttemptError::Paused) => return self.journal.withdraw_attempt(reaction.id).await,
-            Err(error) => self.attempt_failed(&error),
+            Err(error) if error.is_none() => return self.journal.withdraw_attempts(vec![reaction.id]).await,
+            Err(error) => {
+                if let Some(wait) = error.asks_to_wait() {
+                    self.hold_queue(wait, chain(&error)).await?;
+                }
+                self.attempt_failed(&error)
+            }
         };
         match attempted {
             Attempted::Settled(settlement) => self.settle_and_tell(reaction, settlement).await,
@@ -70,7 +108,7 @@ impl Pipeline {
             Attempted::Postponed { after_ms, detail } => {
                 tracing::warn!(reaction.id = reaction.id, attempt, detail, "a commit is tried again later");
                 let due_us = self.due_after(attempt).max(clock::now_us() + after_ms * 1_000);
-                self.journal.postpone(reaction.id, due_us, detail).await
+                self.journal.postpone(vec![Postponed { reaction: reaction.id, due_us, detail }]).await
             }
         }
     }
@@ -93,7 +131,7 @@ impl Pipeline {
     }
 
     /// Ends a reaction that had all its attempts. The last one may have made the commit all the same.
-    async fn give_up(&self, proposal: &Proposal, detail: String) -> Result<(), RecordError> {
+    pub(super) async fn give_up(&self, proposal: &Proposal, detail: String) -> Result<(), RecordError> {
         let settlement = match self.find_earlier(proposal).await {
             Ok(Some(earlier)) => earlier.settlement,
             Ok(None) => ended(OutcomeKind::Exhausted, detail),
@@ -142,7 +180,7 @@ impl Pipeline {
             CrashPoint::Validated.reach();
             let acted = match mode {
                 Mode::Propose => self.propose(proposal, event, &change).await,
-                Mode::Observe | Mode::Enforce => self.commit_change(proposal, event, &change).await,
+                Mode::Observe | Mode::Enforce => Err(AttemptError::Aside),
             };
             match acted {
                 Ok(settlement) => {
@@ -159,29 +197,6 @@ impl Pipeline {
         Ok(Attempted::Postponed { after_ms: 0, detail })
     }
 
-    async fn commit_change(
-        &self,
-        proposal: &Proposal,
-        event: &RecordedEvent,
-        change: &ValidatedChange,
-    ) -> Result<Settlement, AttemptError> {
-        let chain = self.journal.head().await?;
-        let message = Message::new(&self.parts(proposal, event, &chain));
-        self.not_paused()?;
-        let sha = commit::commit(&self.repository, change, &message).await?;
-        Ok(Settlement {
-            outcome: OutcomeKind::Committed,
-            reason: proposal.changes().reason.clone(),
-            diff: Some(change.diff().to_owned()),
-            commit: Some(SettledCommit {
-                sha,
-                base: change.base().clone(),
-                message: message.as_str().to_owned(),
-            }),
-            pull_request: None,
-        })
-    }
-
     /// Asked last, before anything is sent.
     pub(super) fn not_paused(&self) -> Result<(), AttemptError> {
         if self.pauses.is_on() { Err(AttemptError::Paused) } else { Ok(()) }
@@ -196,19 +211,11 @@ impl Pipeline {
     ) -> Result<Result<(ValidatedChange, Mode), Settlement>, AttemptError> {
         let reaction = proposal.reaction();
         let catalog = self.catalog();
-        let Some(plugin) = catalog.get(&reaction.plugin) else {
-            let reason = format!("plugin {} is no longer configured", reaction.plugin);
-            return Ok(Err(ended(OutcomeKind::Failed, reason)));
+        let (plugin, mode) = match self.plugin_and_mode(&catalog, reaction) {
+            Ok(found) => found,
+            Err(reason) => return Ok(Err(ended(OutcomeKind::Failed, reason))),
         };
-        // What it was when the event was routed, or what it was switched to: the more careful one.
-        let mode = reaction.mode.min(self.modes.of(plugin));
-        let snapshot = self.reached(self.repository.snapshot_at_head().await)?;
-        // Compare and swap on this head: a file that comes later is in the next one.
-        if snapshot.pause().is_some() {
-            self.take_up_file().await?;
-            return Err(AttemptError::Paused);
-        }
-        let snapshot = match self.of_cluster(event.event(), snapshot) {
+        let snapshot = match self.of_cluster(event.event(), self.snapshot_to_change().await?) {
             Ok(snapshot) => snapshot,
             Err((outcome, reason)) => return Ok(Err(ended(outcome, reason))),
         };
@@ -219,8 +226,18 @@ impl Pipeline {
             &self.schemas,
             &snapshot,
         );
+        let validated = self.dry_run(validated).await?;
+        let in_window = if mode == Mode::Observe || matches!(validated, Ok(Validated::Unchanged)) {
+            Ok(())
+        } else {
+            let targets = proposal.changes().patches.iter().map(|patch| &patch.target);
+            self.guardrails.check_window(&reaction.plugin, &self.window(&reaction.plugin).await?, targets)
+        };
         Ok(match validated {
-            Err(refusals) => Err(ended(OutcomeKind::Refused, refusals.to_string())),
+            Err(refusals) => {
+                let refusals = refusals.and(in_window.err());
+                Err(ended(OutcomeKind::Refused, refusals.to_string()))
+            }
             Ok(Validated::Unchanged) if mode == Mode::Observe => {
                 Err(ended(OutcomeKind::Unchanged, UNCHANGED.to_owned()))
             }
@@ -232,18 +249,14 @@ impl Pipeline {
                 commit: None,
                 pull_request: None,
             }),
-            Ok(Validated::Change(change)) => {
-                let since_us = clock::now_us() - i64::from(self.guardrails.window_s) * 1_000_000;
-                let commits = self.journal.commits_since(&reaction.plugin, since_us).await?;
-                match self.guardrails.check_window(&reaction.plugin, commits) {
-                    Ok(()) => Ok((change, mode)),
-                    Err(refusals) => Err(ended(OutcomeKind::Refused, refusals.to_string())),
-                }
-            }
+            Ok(Validated::Change(change)) => match in_window {
+                Ok(()) => Ok((change, mode)),
+                Err(refusals) => Err(ended(OutcomeKind::Refused, refusals.to_string())),
+            },
         })
     }
 
-    /// What a commit's message is made of.
+    /// What one proposal puts into a commit's message.
     pub(super) fn parts<'a>(
         &'a self,
         proposal: &'a Proposal,
@@ -267,12 +280,15 @@ impl Pipeline {
         }
     }
 
-    fn attempt_failed(&self, error: &AttemptError) -> Attempted {
+    pub(super) fn attempt_failed(&self, error: &AttemptError) -> Attempted {
         let (retry, kind) = match error {
             AttemptError::Repository(error) => (error.retry(), error.kind()),
             AttemptError::Commit(failure) => (failure.retry(), failure.kind()),
             AttemptError::Close(error) => (error.retry(), error.kind()),
-            AttemptError::Journal(_) | AttemptError::Paused => (Retry::Now, "journal"),
+            AttemptError::DryRun(error) => (error.retry(), error.kind()),
+            AttemptError::Journal(_) | AttemptError::Paused | AttemptError::Held | AttemptError::Aside => {
+                (Retry::Now, "journal")
+            }
         };
         self.count_failure("commit", kind);
         let detail = format!("{kind}: {}", chain(error));
@@ -282,6 +298,9 @@ impl Pipeline {
             Retry::Never => Attempted::Settled(ended(OutcomeKind::Failed, detail)),
             Retry::After(wait) => {
                 let after_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX / 1_000);
+                // A server's word holds, whatever is configured.
+                let is_told = kind == "rate-limited";
+                let after_ms = if is_told { after_ms } else { after_ms.min(self.limits.backoff_max_ms) };
                 Attempted::Postponed { after_ms, detail }
             }
             Retry::Now | Retry::LookFirst => Attempted::Postponed { after_ms: 0, detail },
@@ -298,7 +317,7 @@ impl Pipeline {
 }
 
 /// An earlier attempt had made the commit and could not tell.
-fn found_again(found: FoundCommit) -> Settlement {
+pub(super) fn found_again(found: FoundCommit) -> Settlement {
     let FoundCommit { sha, base, message, diff } = found;
     Settlement {
         outcome: OutcomeKind::Committed,

@@ -15,7 +15,7 @@ use crate::crash_point::CrashPoint;
 use crate::dispatch::Failure;
 use crate::model::outcome::OutcomeKind;
 use crate::model::patch::Decision;
-use crate::record::{Decided, DueReaction, RecordError, Settlement, Stage};
+use crate::record::{Decided, DueReaction, Postponed, RecordError, Settlement, Stage};
 use crate::repository::Snapshot;
 
 /// How often the journal is asked for what has become due by time while plugins run.
@@ -97,7 +97,7 @@ impl Pipeline {
         let mut but_for = parked;
         but_for.extend(deciding.turns.waiting().cloned());
         let (most, running) = (self.limits.round_reactions_max, deciding.turns.running());
-        let due = self.journal.due(Stage::Dispatch, most, &but_for, &running).await?;
+        let due = self.journal.due(most, &but_for, &running).await?;
         deciding.look = false;
         if due.is_empty() {
             return Ok(());
@@ -111,6 +111,7 @@ impl Pipeline {
             }
             Err(error) => {
                 let wait = self.hold.after(&error);
+                self.count_failure("read", error.kind());
                 let (detail, wait_ms) = (chain(&error), wait.as_millis());
                 tracing::warn!(error = %detail, reactions = due.len(), wait_ms, "reactions wait: the desired state cannot be read");
                 deciding.turns.leave_all();
@@ -190,7 +191,8 @@ impl Pipeline {
         }
         let detail = format!("{}: {failure}", failure.kind());
         if failure.is_transient() && attempt < self.limits.attempts_max {
-            return self.journal.postpone(reaction.id, self.due_after(attempt), detail).await;
+            let due_us = self.due_after(attempt);
+            return self.journal.postpone(vec![Postponed { reaction: reaction.id, due_us, detail }]).await;
         }
         let outcome = if failure.is_transient() { OutcomeKind::Exhausted } else { OutcomeKind::Failed };
         self.settle(reaction, ended(outcome, detail)).await

@@ -6,6 +6,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use super::chain;
 use crate::clock;
 use crate::repository::{RepositoryError, Retry};
 
@@ -19,6 +20,7 @@ pub struct Hold(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
+    because: Option<(&'static str, String)>,
     failures: u32,
     until_us: i64,
 }
@@ -29,6 +31,12 @@ impl Hold {
         clock::now_us() < self.lock().until_us
     }
 
+    /// The kind of error that makes reactions wait and what it says, until the desired state is read again.
+    #[must_use]
+    pub fn because(&self) -> Option<(&'static str, String)> {
+        self.lock().because.clone()
+    }
+
     /// Begins the next wait, which is longer than the last one, and tells how long it is.
     pub(super) fn after(&self, error: &RepositoryError) -> Duration {
         let mut state = self.lock();
@@ -37,6 +45,7 @@ impl Hold {
             _ => Duration::from_millis((FIRST_MS << state.failures.min(10)).min(LONGEST_MS)),
         };
         state.failures += 1;
+        state.because = Some((error.kind(), chain(error)));
         let wait_us = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
         state.until_us = clock::now_us().saturating_add(wait_us);
         wait

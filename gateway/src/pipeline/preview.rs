@@ -79,6 +79,13 @@ impl Pipeline {
             Decision::Propose(changes) => {
                 let validated =
                     validate::validate(changes, plugin.grants(), &self.guardrails, &self.schemas, &snapshot);
+                let validated = match self.dry_run(validated).await {
+                    Ok(validated) => validated,
+                    Err(error) => {
+                        preview.reason = format!("{}: {error}", error.kind());
+                        return Some(preview);
+                    }
+                };
                 match validated {
                     Err(refusals) => {
                         preview.outcome = OutcomeKind::Refused;

@@ -1,4 +1,4 @@
-//! One round of the loops that route events and commit proposals, and how a reaction ends.
+//! One round of the loop that routes events, and how a reaction ends.
 //!
 //! Each takes its work from the journal and returns how much it took, so that a loop knows whether
 //! to go on or to wait. A fault of one reaction never ends the round.
@@ -12,7 +12,7 @@ use crate::clock;
 use crate::crash_point::CrashPoint;
 use crate::model::manifest::CommitSha;
 use crate::model::outcome::OutcomeKind;
-use crate::record::{DueReaction, RecordError, RecordedEvent, Route, Settlement, Stage};
+use crate::record::{DueReaction, RecordError, RecordedEvent, Route, Settlement};
 use crate::repository::RepositoryError;
 use crate::telemetry::{FailureLabel, OutcomeLabel};
 
@@ -80,26 +80,6 @@ impl Pipeline {
         answer
     }
 
-    /// Commits the proposals that are due, one after the other; none while the gateway is paused.
-    ///
-    /// # Errors
-    /// When the journal does not answer.
-    pub async fn commit_due(&self) -> Result<usize, RecordError> {
-        let most = self.limits.round_reactions_max;
-        let mut due = self.journal.due(Stage::Commit, most, &[], &[]).await?;
-        due.truncate(usize::try_from(most).unwrap_or(usize::MAX));
-        let mut taken = 0;
-        for reaction in due {
-            if self.pauses.is_on() {
-                break;
-            }
-            let committed = self.commit(&reaction).await;
-            self.or_damaged(&reaction, committed).await?;
-            taken += 1;
-        }
-        Ok(taken)
-    }
-
     /// A reaction whose rows cannot be read back ends here, or it would hold up all others for ever.
     pub(super) async fn or_damaged(
         &self,
@@ -121,12 +101,21 @@ impl Pipeline {
         reaction: &DueReaction,
         settlement: Settlement,
     ) -> Result<(), RecordError> {
-        let outcome = settlement.outcome;
-        let reason = settlement.reason.clone();
-        let sha = settlement.commit.as_ref().map(|commit| commit.sha.clone());
-        self.journal.settle(reaction.id, settlement).await?;
+        self.settle_all(vec![(reaction, settlement)]).await
+    }
+
+    /// Ends several, all of them or none.
+    pub(super) async fn settle_all(&self, ends: Vec<(&DueReaction, Settlement)>) -> Result<(), RecordError> {
+        if ends.is_empty() {
+            return Ok(());
+        }
+        let settled = ends.iter().map(|(reaction, settlement)| (reaction.id, settlement.clone()));
+        self.journal.settle_all(settled.collect()).await?;
         CrashPoint::OutcomeRecorded.reach();
-        self.has_ended(reaction, outcome, sha.as_ref(), &reason);
+        for (reaction, settlement) in &ends {
+            let sha = settlement.commit.as_ref().map(|commit| &commit.sha);
+            self.has_ended(reaction, settlement.outcome, sha, &settlement.reason);
+        }
         Ok(())
     }
 

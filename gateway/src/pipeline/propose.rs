@@ -5,6 +5,7 @@
 
 use super::commit::AttemptError;
 use super::decide::ended;
+use super::throttle::{CLOSE_CALLS, PROPOSE_CALLS};
 use super::{Pipeline, UNCHANGED};
 use crate::commit::{self, Message, pull_request};
 use crate::dispatch::Plugin;
@@ -45,6 +46,7 @@ impl Pipeline {
         let message = Message::new(&parts);
         let draft = pull_request::draft(branch, &message, &parts, &earlier);
         self.not_paused()?;
+        self.spend(PROPOSE_CALLS).await?;
         let proposed = commit::propose(&self.repository, change, &message, &draft, known.as_ref()).await?;
         Ok(Settlement {
             outcome: OutcomeKind::Proposed,
@@ -104,6 +106,7 @@ impl Pipeline {
         }
         let event = proposal.reaction().event_seq;
         let comment = pull_request::moot(&self.branch, self.journal.name(), event);
+        self.spend(CLOSE_CALLS).await?;
         let closing = self.repository.close_pull_request(&branch, &comment, Some(&standing.sha)).await;
         let number = standing.pull_request.number;
         let what = match closing {

@@ -32,24 +32,36 @@ impl Stage {
     }
 }
 
+/// An attempt that came to no end and is made again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Postponed {
+    /// The reaction.
+    pub reaction: i64,
+    /// When it is due again.
+    pub due_us: i64,
+    /// Why, for people.
+    pub detail: String,
+}
+
 pub(super) async fn begin(
     connection: &mut SqliteConnection,
-    id: i64,
+    ids: &[i64],
     stage: Stage,
-) -> Result<i64, RecordError> {
-    let number: i64 =
-        sqlx::query_scalar("UPDATE reactions SET attempts = attempts + 1 WHERE id = ? RETURNING attempts")
+) -> Result<Vec<i64>, RecordError> {
+    let (mut numbers, now) = (Vec::with_capacity(ids.len()), clock::now_us());
+    for id in ids {
+        let count = "UPDATE reactions SET attempts = attempts + 1 WHERE id = ? RETURNING attempts";
+        let number: i64 = sqlx::query_scalar(count).bind(id).fetch_one(&mut *connection).await?;
+        sqlx::query("INSERT INTO attempts (reaction_id, number, stage, started_us) VALUES (?, ?, ?, ?)")
             .bind(id)
-            .fetch_one(&mut *connection)
+            .bind(number)
+            .bind(stage.as_str())
+            .bind(now)
+            .execute(&mut *connection)
             .await?;
-    sqlx::query("INSERT INTO attempts (reaction_id, number, stage, started_us) VALUES (?, ?, ?, ?)")
-        .bind(id)
-        .bind(number)
-        .bind(stage.as_str())
-        .bind(clock::now_us())
-        .execute(connection)
-        .await?;
-    Ok(number)
+        numbers.push(number);
+    }
+    Ok(numbers)
 }
 
 pub(super) async fn end_attempt(
@@ -74,35 +86,37 @@ pub(super) async fn end_attempt(
 
 pub(super) async fn postpone(
     connection: &mut SqliteConnection,
-    id: i64,
-    due_us: i64,
-    detail: &str,
+    all: &[Postponed],
 ) -> Result<(), RecordError> {
-    end_attempt(connection, id, "retry", detail).await?;
-    sqlx::query("UPDATE reactions SET due_us = ? WHERE id = ?")
-        .bind(due_us)
-        .bind(id)
-        .execute(connection)
-        .await?;
+    for postponed in all {
+        end_attempt(connection, postponed.reaction, "retry", &postponed.detail).await?;
+        sqlx::query("UPDATE reactions SET due_us = ? WHERE id = ?")
+            .bind(postponed.due_us)
+            .bind(postponed.reaction)
+            .execute(&mut *connection)
+            .await?;
+    }
     Ok(())
 }
 
 /// An attempt that was stopped before it did anything is none.
-pub(super) async fn withdraw(connection: &mut SqliteConnection, id: i64) -> Result<(), RecordError> {
-    let number: Option<i64> = sqlx::query_scalar(
-        "DELETE FROM attempts WHERE reaction_id = ? AND ended_us IS NULL \
-         AND number = (SELECT attempts FROM reactions WHERE id = ?) RETURNING number",
-    )
-    .bind(id)
-    .bind(id)
-    .fetch_optional(&mut *connection)
-    .await?;
-    if let Some(number) = number {
-        sqlx::query("UPDATE reactions SET attempts = ? WHERE id = ?")
-            .bind(number - 1)
-            .bind(id)
-            .execute(connection)
-            .await?;
+pub(super) async fn withdraw(connection: &mut SqliteConnection, ids: &[i64]) -> Result<(), RecordError> {
+    for id in ids {
+        let number: Option<i64> = sqlx::query_scalar(
+            "DELETE FROM attempts WHERE reaction_id = ? AND ended_us IS NULL \
+             AND number = (SELECT attempts FROM reactions WHERE id = ?) RETURNING number",
+        )
+        .bind(id)
+        .bind(id)
+        .fetch_optional(&mut *connection)
+        .await?;
+        if let Some(number) = number {
+            sqlx::query("UPDATE reactions SET attempts = ? WHERE id = ?")
+                .bind(number - 1)
+                .bind(id)
+                .execute(&mut *connection)
+                .await?;
+        }
     }
     Ok(())
 }
@@ -113,22 +127,37 @@ impl Journal {
     /// # Errors
     /// When the journal does not answer.
     pub async fn begin_attempt(&self, reaction: i64, stage: Stage) -> Result<i64, RecordError> {
-        self.write(|reply| Write::BeginAttempt(reaction, stage, reply)).await
+        let numbers = self.begin_attempts(vec![reaction], stage).await?;
+        numbers
+            .first()
+            .copied()
+            .ok_or_else(|| RecordError::Damaged(format!("reaction {reaction} is missing")))
     }
 
-    /// Takes back the attempt that has begun: nothing was done in it.
+    /// The same of several reactions at once: of all or of none.
     ///
     /// # Errors
     /// When the journal does not answer.
-    pub async fn withdraw_attempt(&self, reaction: i64) -> Result<(), RecordError> {
-        self.write(|reply| Write::Withdraw(reaction, reply)).await
+    pub async fn begin_attempts(&self, reactions: Vec<i64>, stage: Stage) -> Result<Vec<i64>, RecordError> {
+        self.write(|reply| Write::BeginAttempts(reactions, stage, reply)).await
     }
 
-    /// Ends an attempt that is tried again at `due_us`.
+    /// Takes back the attempts that have begun: nothing was done in them.
     ///
     /// # Errors
     /// When the journal does not answer.
-    pub async fn postpone(&self, reaction: i64, due_us: i64, detail: String) -> Result<(), RecordError> {
-        self.write(|reply| Write::Postpone { reaction, due_us, detail, reply }).await
+    pub async fn withdraw_attempts(&self, reactions: Vec<i64>) -> Result<(), RecordError> {
+        if reactions.is_empty() {
+            return Ok(());
+        }
+        self.write(|reply| Write::Withdraw(reactions, reply)).await
+    }
+
+    /// Ends attempts that are made again later.
+    ///
+    /// # Errors
+    /// When the journal does not answer.
+    pub async fn postpone(&self, postponed: Vec<Postponed>) -> Result<(), RecordError> {
+        self.write(|reply| Write::Postpone(postponed, reply)).await
     }
 }

@@ -11,7 +11,7 @@ use super::pull_request::{self, SettledPullRequest};
 use super::writer::Write;
 use super::{Journal, RecordError};
 use crate::clock;
-use crate::model::manifest::CommitSha;
+use crate::model::manifest::{CommitSha, ObjectRef};
 use crate::model::outcome::OutcomeKind;
 use crate::model::patch::{Changes, Decision};
 use crate::model::plugin::{Mode, PluginIdentity};
@@ -96,6 +96,7 @@ pub struct Proposal {
     plugin_digest: String,
     base: CommitSha,
     changes: Changes,
+    bytes: usize,
 }
 
 impl Proposal {
@@ -121,6 +122,18 @@ impl Proposal {
     #[must_use]
     pub fn changes(&self) -> &Changes {
         &self.changes
+    }
+
+    /// By which proposals that change the same in the same way are known.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        changes_digest(&self.changes)
+    }
+
+    /// How large it is on disk.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 }
 
@@ -158,20 +171,22 @@ pub(super) async fn decide(
 ) -> Result<ChainHead, RecordError> {
     let decision =
         serde_json::to_string(&decided.decision).map_err(|error| RecordError::Damaged(error.to_string()))?;
-    let (result, detail) = match &decided.decision {
-        Decision::Ignore { reason } => ("ignored", reason),
-        Decision::Propose(changes) => ("proposed", &changes.reason),
+    let (result, detail, changes_digest) = match &decided.decision {
+        Decision::Ignore { reason } => ("ignored", reason, None),
+        Decision::Propose(changes) => ("proposed", &changes.reason, Some(changes_digest(changes))),
     };
     end_attempt(connection, id, result, detail).await?;
     sqlx::query(
         "UPDATE reactions SET state = 'proposed', due_us = created_us, plugin_digest = ?, config_digest = ?, \
-         base_commit = ?, decision = ?, fuel = ? WHERE id = ? AND state = 'pending'",
+         base_commit = ?, decision = ?, fuel = ?, decided_us = ?, changes_digest = ? WHERE id = ? AND state = 'pending'",
     )
     .bind(&decided.identity.digest)
     .bind(&decided.identity.config_digest)
     .bind(decided.base.as_str())
     .bind(decision)
     .bind(i64::try_from(decided.fuel).unwrap_or(i64::MAX))
+    .bind(clock::now_us())
+    .bind(changes_digest.map(|digest| digest.to_vec()))
     .bind(id)
     .execute(&mut *connection)
     .await?;
@@ -183,7 +198,24 @@ pub(super) async fn decide(
     Ok(head)
 }
 
-pub(super) async fn settle(
+/// By which proposals that change the same in the same way are known.
+fn changes_digest(changes: &Changes) -> [u8; 32] {
+    let patches = serde_json::to_vec(&changes.patches).unwrap_or_default();
+    digest(&[&patches])
+}
+
+/// All of these or none.
+pub(super) async fn settle_all(
+    connection: &mut SqliteConnection,
+    ends: &[(i64, Settlement)],
+) -> Result<(), RecordError> {
+    for (id, settlement) in ends {
+        settle(connection, *id, settlement).await?;
+    }
+    Ok(())
+}
+
+async fn settle(
     connection: &mut SqliteConnection,
     id: i64,
     settlement: &Settlement,
@@ -213,6 +245,13 @@ pub(super) async fn settle(
         .bind(commit.base.as_str())
         .bind(&commit.message)
         .bind(now)
+        .execute(&mut *connection)
+        .await?;
+        sqlx::query(
+            "INSERT OR IGNORE INTO changed_objects SELECT reactions.id, json_extract(patch.value, '$.target') \
+             FROM reactions, json_each(decision, '$.patches') patch WHERE reactions.id = ?",
+        )
+        .bind(id)
         .execute(&mut *connection)
         .await?;
     }
@@ -307,27 +346,59 @@ impl Journal {
         self.write(|reply| Write::Route(seq, routes, reply)).await
     }
 
-    /// The oldest reactions that wait for `stage` and are due: of each plugin at most `each_max`, the
+    /// The oldest reactions that wait for a decision and are due: of each plugin at most `each_max`, the
     /// first of each before the second of any. Some plugins, and some reactions, are left out.
     ///
     /// # Errors
     /// When the journal does not answer.
     pub async fn due(
         &self,
-        stage: Stage,
         each_max: u32,
         but_for: &[String],
         but: &[i64],
     ) -> Result<Vec<DueReaction>, RecordError> {
+        self.due_at(Stage::Dispatch, each_max, but_for, but, None).await
+    }
+
+    /// The same of proposals that wait to be committed: those of mode `enforce`, or the others.
+    ///
+    /// # Errors
+    /// When the journal does not answer.
+    pub async fn due_proposals(
+        &self,
+        enforced: bool,
+        each_max: u32,
+    ) -> Result<Vec<DueReaction>, RecordError> {
+        self.due_at(Stage::Commit, each_max, &[], &[], Some(enforced)).await
+    }
+
+    async fn due_at(
+        &self,
+        stage: Stage,
+        each_max: u32,
+        but_for: &[String],
+        but: &[i64],
+        enforced: Option<bool>,
+    ) -> Result<Vec<DueReaction>, RecordError> {
         // One step along the index a plugin, however many reactions each has.
-        const WAITING: &str = "WITH RECURSIVE waiting (plugin) AS (              SELECT min(plugin) FROM reactions WHERE state = ?1 AND state <> 'settled'              UNION ALL              SELECT (SELECT min(plugin) FROM reactions \
-                     WHERE state = ?1 AND state <> 'settled' AND plugin > waiting.plugin)              FROM waiting WHERE waiting.plugin IS NOT NULL)              SELECT reactions.* FROM waiting JOIN reactions ON reactions.id IN (                  SELECT id FROM reactions WHERE state = ?1 AND state <> 'settled'                  AND plugin = waiting.plugin AND due_us <= ?2 AND id NOT IN (SELECT value FROM json_each(?4))                  ORDER BY id LIMIT ?5)              WHERE waiting.plugin NOT IN (SELECT value FROM json_each(?3)) ORDER BY reactions.id";
+        const WAITING: &str = "WITH RECURSIVE waiting (plugin) AS ( \
+             SELECT min(plugin) FROM reactions WHERE state = ?1 AND state <> 'settled' \
+             UNION ALL \
+             SELECT (SELECT min(plugin) FROM reactions \
+                     WHERE state = ?1 AND state <> 'settled' AND plugin > waiting.plugin) \
+             FROM waiting WHERE waiting.plugin IS NOT NULL) \
+             SELECT reactions.* FROM waiting JOIN reactions ON reactions.id IN ( \
+                 SELECT id FROM reactions WHERE state = ?1 AND state <> 'settled' \
+                 AND plugin = waiting.plugin AND due_us <= ?2 AND id NOT IN (SELECT value FROM json_each(?4)) \
+                 AND (?6 IS NULL OR (mode = 'enforce') = ?6) ORDER BY id LIMIT ?5) \
+             WHERE waiting.plugin NOT IN (SELECT value FROM json_each(?3)) ORDER BY reactions.id";
         let rows = sqlx::query(WAITING)
             .bind(stage.waiting())
             .bind(clock::now_us())
             .bind(serde_json::json!(but_for).to_string())
             .bind(serde_json::json!(but).to_string())
             .bind(each_max)
+            .bind(enforced)
             .fetch_all(&self.readers)
             .await?;
         let found: Vec<DueReaction> = rows.iter().map(due).collect::<Result<_, _>>()?;
@@ -347,17 +418,53 @@ impl Journal {
     /// # Errors
     /// When it is settled already, or the journal does not answer.
     pub async fn settle(&self, reaction: i64, settlement: Settlement) -> Result<(), RecordError> {
-        self.write(|reply| Write::Settle(reaction, settlement, reply)).await
+        self.settle_all(vec![(reaction, settlement)]).await
+    }
+
+    /// Ends several reactions, all of them or none.
+    ///
+    /// # Errors
+    /// When one is settled already, or the journal does not answer.
+    pub async fn settle_all(&self, ends: Vec<(i64, Settlement)>) -> Result<(), RecordError> {
+        self.write(|reply| Write::Settle(ends, reply)).await
     }
 
     /// How many commits a plugin has made since then. One that several events have proposed counts once.
     ///
     /// # Errors
     /// When the journal does not answer.
-    pub async fn commits_since(&self, plugin: &str, since_us: i64) -> Result<i64, RecordError> {
+    pub async fn commits_since(&self, plugin: &str, since_us: i64) -> Result<u64, RecordError> {
         let count = "SELECT count(DISTINCT sha) FROM commits JOIN reactions ON id = reaction_id \
                      WHERE committed_us >= ? AND plugin = ?";
-        Ok(sqlx::query_scalar(count).bind(since_us).bind(plugin).fetch_one(&self.readers).await?)
+        let count: i64 =
+            sqlx::query_scalar(count).bind(since_us).bind(plugin).fetch_one(&self.readers).await?;
+        Ok(count.unsigned_abs())
+    }
+
+    /// The objects that the plugin's commits since then are for, in no order; at most `objects_max`.
+    ///
+    /// # Errors
+    /// When the journal does not answer.
+    pub async fn objects_since(
+        &self,
+        plugin: &str,
+        since_us: i64,
+        objects_max: u32,
+    ) -> Result<Vec<ObjectRef>, RecordError> {
+        // From the few commits of the window, not from all reactions of the plugin.
+        let objects = "SELECT DISTINCT object FROM commits CROSS JOIN reactions ON id = commits.reaction_id \
+                       CROSS JOIN changed_objects ON changed_objects.reaction_id = id \
+                       WHERE committed_us >= ? AND plugin = ? LIMIT ?";
+        let found: Vec<String> = sqlx::query_scalar(objects)
+            .bind(since_us)
+            .bind(plugin)
+            .bind(objects_max)
+            .fetch_all(&self.readers)
+            .await?;
+        let read = |text: &String| {
+            serde_json::from_str(text).map_err(|error| RecordError::Damaged(error.to_string()))
+        };
+        found.iter().map(read).collect()
     }
 
     /// The recorded proposal of a reaction.
@@ -378,6 +485,7 @@ impl Journal {
             reaction: reaction.clone(),
             plugin_digest: text("plugin_digest")?.to_owned(),
             base: CommitSha::parse(text("base_commit")?).map_err(|_| damaged())?,
+            bytes: text("decision")?.len(),
             changes,
         })
     }

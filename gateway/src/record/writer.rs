@@ -9,10 +9,11 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
-use super::attempt::{self, Stage};
+use super::attempt::{self, Postponed, Stage};
 use super::chain::ChainHead;
 use super::event::{self, Admission};
 use super::pause::{self, PauseSwitch};
+use super::queue::{self, Note};
 use super::reaction::{self, Decided, Route, Settlement};
 use super::repeat;
 use super::replay::{self, ReplayPlan};
@@ -30,11 +31,12 @@ pub(super) enum Write {
     Record(Received, Reply<Admission>),
     Route(i64, Vec<Route>, Reply<()>),
     Repeat(i64, i64, Reply<()>),
-    BeginAttempt(i64, Stage, Reply<i64>),
-    Withdraw(i64, Reply<()>),
-    Postpone { reaction: i64, due_us: i64, detail: String, reply: Reply<()> },
+    BeginAttempts(Vec<i64>, Stage, Reply<Vec<i64>>),
+    Withdraw(Vec<i64>, Reply<()>),
+    Postpone(Vec<Postponed>, Reply<()>),
     Decide(i64, Decided, Reply<ChainHead>),
-    Settle(i64, Settlement, Reply<()>),
+    Settle(Vec<(i64, Settlement)>, Reply<()>),
+    Note(Note, Reply<()>),
     Replay(ReplayPlan, Reply<i64>),
     Switch(Switch, Reply<()>),
     Pause(PauseSwitch, Reply<i64>),
@@ -116,15 +118,14 @@ async fn apply(connection: &mut SqliteConnection, write: Write) -> Answer {
         Write::Record(received, reply) => answer(reply, event::insert(connection, received).await),
         Write::Route(seq, routes, reply) => answer(reply, reaction::route(connection, seq, &routes).await),
         Write::Repeat(seq, first, reply) => answer(reply, repeat::mark(connection, seq, first).await),
-        Write::BeginAttempt(id, stage, reply) => answer(reply, attempt::begin(connection, id, stage).await),
-        Write::Withdraw(id, reply) => answer(reply, attempt::withdraw(connection, id).await),
-        Write::Postpone { reaction, due_us, detail, reply } => {
-            answer(reply, attempt::postpone(connection, reaction, due_us, &detail).await)
+        Write::BeginAttempts(ids, stage, reply) => {
+            answer(reply, attempt::begin(connection, &ids, stage).await)
         }
+        Write::Withdraw(ids, reply) => answer(reply, attempt::withdraw(connection, &ids).await),
+        Write::Postpone(postponed, reply) => answer(reply, attempt::postpone(connection, &postponed).await),
         Write::Decide(id, decided, reply) => answer(reply, reaction::decide(connection, id, &decided).await),
-        Write::Settle(id, settlement, reply) => {
-            answer(reply, reaction::settle(connection, id, &settlement).await)
-        }
+        Write::Settle(ends, reply) => answer(reply, reaction::settle_all(connection, &ends).await),
+        Write::Note(note, reply) => answer(reply, queue::note(connection, &note).await),
         Write::Replay(plan, reply) => answer(reply, replay::insert(connection, &plan).await),
         Write::Pause(taken, reply) => answer(reply, pause::insert(connection, &taken).await),
         Write::Switch(taken, reply) => answer(reply, switch::insert(connection, &taken).await),

@@ -13,6 +13,9 @@ use url::Url;
 use super::overlay::ClusterFolder;
 use super::remote_error::RepositoryError;
 
+/// The user name that forges take beside a token; GitHub asks for this one beside an App's.
+pub(super) const TOKEN_USERNAME: &str = "x-access-token";
+
 /// The desired-state repository.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -34,12 +37,15 @@ pub struct Config {
     /// Author and committer of plain Git commits. GitHub's API names the owner of the token instead.
     #[serde(default)]
     pub committer: Committer,
+    /// Sign plain Git commits. GitHub's API signs by itself.
+    #[serde(default)]
+    pub signing: Option<Signing>,
     /// What one repository may ask of the gateway.
     #[serde(default)]
     pub limits: Limits,
 }
 
-/// Either `tokenFile` (http, https) or `sshKeyFile` with `knownHostsFile` (ssh).
+/// One of `tokenFile` (http, https), `app` (GitHub), and `sshKeyFile` with `knownHostsFile` (ssh).
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Auth {
@@ -49,12 +55,28 @@ pub struct Auth {
     /// The user name that goes with the token; `x-access-token` by default, which most forges take.
     #[serde(default)]
     pub username: Option<String>,
+    /// A GitHub App instead of a token.
+    #[serde(default)]
+    pub app: Option<AppConfig>,
     /// A private key without a passphrase.
     #[serde(default)]
     pub ssh_key_file: Option<PathBuf>,
     /// The host keys to trust, as `ssh-keyscan` prints them (names in clear, not hashed).
     #[serde(default)]
     pub known_hosts_file: Option<PathBuf>,
+}
+
+/// A GitHub App that is installed on the repository.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AppConfig {
+    /// The App's id, from its page.
+    pub id: u64,
+    /// The id of its installation; looked up by the repository unless given.
+    #[serde(default)]
+    pub installation_id: Option<u64>,
+    /// A file with a private key of the App, in PEM as GitHub makes it.
+    pub key_file: PathBuf,
 }
 
 /// GitHub, or a GitHub Enterprise server.
@@ -66,6 +88,26 @@ pub struct GitHubConfig {
     pub api_url: String,
     /// `owner/name`.
     pub repository: String,
+    /// How much is asked of it.
+    #[serde(default)]
+    pub budget: BudgetConfig,
+}
+
+/// The calls that may be made to change something at GitHub, which allows 80 in a minute and 500 in an
+/// hour.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct BudgetConfig {
+    /// Within a minute.
+    pub per_minute: u32,
+    /// Within an hour.
+    pub per_hour: u32,
+}
+
+impl Default for BudgetConfig {
+    fn default() -> Self {
+        Self { per_minute: 60, per_hour: 400 }
+    }
 }
 
 /// Who plain Git commits are by.
@@ -82,6 +124,26 @@ impl Default for Committer {
     fn default() -> Self {
         Self { name: "riposte".to_owned(), email: "riposte@localhost".to_owned() }
     }
+}
+
+/// How plain Git commits are signed.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Signing {
+    /// The kind of key.
+    pub format: SignatureFormat,
+    /// A private key without a passphrase: Ed25519, ECDSA (P-256, P-384) or RSA, in OpenSSH's format.
+    pub key_file: PathBuf,
+}
+
+/// What git calls `gpg.format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SignatureFormat {
+    /// An SSH key.
+    Ssh,
+    /// An OpenPGP key, which is refused with what to do instead.
+    Openpgp,
 }
 
 /// What one repository may ask of the gateway.
@@ -104,6 +166,9 @@ pub struct Limits {
     pub fetch_total_ms: u32,
     /// The most that one fetch may bring, in bytes. The first one brings the branch's whole history.
     pub fetch_bytes_max: usize,
+    /// The longest wait of our own choice before a reaction is tried again, in milliseconds. A server
+    /// that asks for a longer one gets it.
+    pub retry_ms: u32,
 }
 
 impl Default for Limits {
@@ -117,6 +182,7 @@ impl Default for Limits {
             fetch_ms: 30_000,
             fetch_total_ms: 600_000,
             fetch_bytes_max: 1024 * 1024 * 1024,
+            retry_ms: 300_000,
         }
     }
 }
@@ -137,6 +203,7 @@ pub(super) struct Remote {
     pub(super) access: Access,
     pub(super) github: Option<GitHubConfig>,
     pub(super) committer: Committer,
+    pub(super) signing: Option<Signing>,
     pub(super) limits: Limits,
     /// The clusters that the repository serves, where they are told apart.
     pub(super) clusters: Vec<ClusterFolder>,
@@ -147,6 +214,7 @@ pub(super) struct Remote {
 pub(super) enum Access {
     Open,
     Token { username: String, file: PathBuf },
+    App(AppConfig),
     SshKey { key_file: PathBuf, known_hosts_file: PathBuf },
 }
 
@@ -174,31 +242,64 @@ impl Config {
             None if is_githubs(&url) => Some(github_of(&url)?),
             None => None,
         };
-        if github.is_some() && !matches!(access, Access::Token { .. }) {
-            return Err(wrong("GitHub's API needs auth.tokenFile".to_owned()));
+        match &access {
+            Access::Open | Access::SshKey { .. } if github.is_some() => return Err(without_token()),
+            Access::App(_) if github.is_none() => {
+                return Err(wrong("auth.app needs a repository on GitHub: give `github`".to_owned()));
+            }
+            _ => {}
         }
-        let Self { branch, committer, limits, .. } = self;
-        Ok(Remote { url, branch, path, access, github, committer, limits, clusters: Vec::new() })
+        if let Some(signing) = &self.signing {
+            signing.check(github.is_some())?;
+        }
+        let Self { branch, committer, signing, limits, .. } = self;
+        let clusters = Vec::new();
+        Ok(Remote { url, branch, path, access, github, committer, signing, limits, clusters })
     }
 }
 
 impl Auth {
     fn check(self, scheme: &str) -> Result<Access, RepositoryError> {
-        match (self.token_file, self.ssh_key_file, self.known_hosts_file) {
-            (None, None, None) if scheme == "ssh" => {
+        let ssh = scheme == "ssh";
+        match (self.token_file, self.app, self.ssh_key_file, self.known_hosts_file) {
+            (None, None, None, None) if ssh => {
                 Err(wrong("an ssh:// URL needs auth.sshKeyFile and auth.knownHostsFile".to_owned()))
             }
-            (None, None, None) => Ok(Access::Open),
-            (Some(file), None, None) if scheme != "ssh" => {
-                let username = self.username.unwrap_or_else(|| "x-access-token".to_owned());
+            (None, None, None, None) => Ok(Access::Open),
+            (Some(file), None, None, None) if !ssh => {
+                let username = self.username.unwrap_or_else(|| TOKEN_USERNAME.to_owned());
                 Ok(Access::Token { username, file })
             }
-            (None, Some(key_file), Some(known_hosts_file)) if scheme == "ssh" => {
+            (None, Some(app), None, None) if !ssh => Ok(Access::App(app)),
+            (None, None, Some(key_file), Some(known_hosts_file)) if ssh => {
                 Ok(Access::SshKey { key_file, known_hosts_file })
             }
             _ => Err(wrong(format!(
-                "auth takes tokenFile for http and https, or sshKeyFile with knownHostsFile for ssh; the URL is {scheme}://"
+                "auth takes tokenFile or app for http and https, or sshKeyFile with knownHostsFile for ssh; the URL \
+                 is {scheme}://"
             ))),
+        }
+    }
+}
+
+/// Why GitHub's API cannot be used.
+pub(super) fn without_token() -> RepositoryError {
+    wrong("GitHub's API needs auth.tokenFile or auth.app".to_owned())
+}
+
+impl Signing {
+    fn check(&self, is_on_github: bool) -> Result<(), RepositoryError> {
+        if is_on_github {
+            let reason = "signing is for plain Git: GitHub signs what comes through its API by itself";
+            return Err(wrong(reason.to_owned()));
+        }
+        match self.format {
+            SignatureFormat::Ssh => Ok(()),
+            SignatureFormat::Openpgp => Err(wrong(
+                "signing.format openpgp is not there: give an SSH key, which git, GitHub, GitLab and Gitea verify \
+                 as well"
+                    .to_owned(),
+            )),
         }
     }
 }
@@ -262,7 +363,8 @@ fn is_githubs(url: &Url) -> bool {
 
 fn github_of(url: &Url) -> Result<GitHubConfig, RepositoryError> {
     let repository = url.path().trim_matches('/').trim_end_matches(".git").to_owned();
-    GitHubConfig { api_url: default_api_url(), repository }.check()
+    let budget = BudgetConfig::default();
+    GitHubConfig { api_url: default_api_url(), repository, budget }.check()
 }
 
 fn wrong(reason: String) -> RepositoryError {

@@ -9,7 +9,9 @@ use std::str::FromStr;
 use serde_json::{Map, Value};
 use yaml_edit::{Document, Mapping, Sequence, YamlFile};
 
-use super::index;
+use super::alignment::{Step, aligned};
+use super::index::{self, Place};
+use super::json_text;
 pub use super::patch::{differences, patched};
 use super::yaml::documents;
 use crate::model::text::is_unprintable;
@@ -72,20 +74,24 @@ pub fn read(text: &str) -> Result<Vec<Value>, EditError> {
     documents(text).map_err(EditError::Unreadable)
 }
 
-/// Rewrites one document of a stream so that its data is `after`, and no line that need not change.
+/// Rewrites one document of a stream, or one item of a list, so that its data is `after`, and no line that
+/// need not change.
 ///
 /// # Errors
 /// When the text has a form that cannot be edited safely.
-pub fn edit(text: &str, document: usize, after: &Value) -> Result<String, EditError> {
+pub fn edit(text: &str, place: impl Into<Place>, after: &Value) -> Result<String, EditError> {
+    let Place { document, item } = place.into();
     let before = read(text)?;
-    let current =
-        before.get(document).ok_or_else(|| EditError::Unreadable("the document is gone".to_owned()))?;
-    if current == after {
+    let mut expected = before.clone();
+    let changed = expected.get_mut(document).and_then(|whole| match item {
+        None => Some(whole),
+        Some(item) => whole.get_mut("items")?.get_mut(item),
+    });
+    changed.ok_or_else(gone)?.clone_from(after);
+    if expected == before {
         return Ok(text.to_owned());
     }
-    let written = write(text, document, current, after)?;
-    let mut expected = before.clone();
-    expected[document].clone_from(after);
+    let written = write(text, document, &before[document], &expected[document])?;
     if documents(&written).as_ref() == Ok(&expected) {
         readable(written)
     } else {
@@ -93,7 +99,12 @@ pub fn edit(text: &str, document: usize, after: &Value) -> Result<String, EditEr
     }
 }
 
-/// The text without one document of a stream; `None` when nothing else is in it.
+fn gone() -> EditError {
+    EditError::Unreadable("the document is gone".to_owned())
+}
+
+/// The text without one document of a stream, or without one item of a list; `None` when nothing else is in
+/// it. A list without items goes too.
 ///
 /// The document goes from its `---` line to the next one, with the comments between them. Comments
 /// above the first `---` line are the file's and stay. A file that begins without such a line does so
@@ -101,10 +112,18 @@ pub fn edit(text: &str, document: usize, after: &Value) -> Result<String, EditEr
 ///
 /// # Errors
 /// When the documents cannot be told apart with certainty.
-pub fn without(text: &str, document: usize) -> Result<Option<String>, EditError> {
+pub fn without(text: &str, place: impl Into<Place>) -> Result<Option<String>, EditError> {
+    let Place { document, item } = place.into();
     let mut left = read(text)?;
-    if document >= left.len() {
-        return Err(EditError::Unreadable("the document is gone".to_owned()));
+    let whole = left.get_mut(document).ok_or_else(gone)?;
+    if let Some(item) = item {
+        let items = whole.get_mut("items").and_then(Value::as_array_mut).ok_or_else(gone)?;
+        if item >= items.len() {
+            return Err(gone());
+        } else if items.len() > 1 {
+            items.remove(item);
+            return edit(text, document, whole).map(Some);
+        }
     }
     left.remove(document);
     if left.iter().all(Value::is_null) {
@@ -150,6 +169,9 @@ fn is_blank(part: &str) -> bool {
 }
 
 fn write(text: &str, document: usize, before: &Value, after: &Value) -> Result<String, EditError> {
+    if json_text::is_json(text) {
+        return json_text::write(text, before, after, EDITS_MAX).ok_or_else(too_many);
+    }
     let parsed = YamlFile::from_str(text).map_err(|error| EditError::Unreadable(error.to_string()))?;
     let part = parsed.documents().nth(document);
     if let (Value::Array(before), Value::Array(after)) = (before, after) {
@@ -167,15 +189,16 @@ fn write(text: &str, document: usize, before: &Value, after: &Value) -> Result<S
     Ok(parsed.to_string())
 }
 
+fn too_many() -> EditError {
+    EditError::Unsupported(format!("it would take more than {EDITS_MAX} edits"))
+}
+
 /// How many may still be made.
 struct Edits(Cell<usize>);
 
 impl Edits {
     fn take(&self) -> Result<(), EditError> {
-        let left = self.0.get().checked_sub(1);
-        let left =
-            left.ok_or_else(|| EditError::Unsupported(format!("it would take more than {EDITS_MAX} edits")))?;
-        self.0.set(left);
+        self.0.set(self.0.get().checked_sub(1).ok_or_else(too_many)?);
         Ok(())
     }
 }
@@ -214,41 +237,41 @@ fn inner(key: &str) -> EditError {
     EditError::Unsupported(format!("{key:?} is an alias or has a tag"))
 }
 
-/// Elements that the ends of both lists share stay as they are.
+/// Elements that both lists have stay where they are, and one that is still called the same is changed
+/// in place.
 fn write_sequence(
     sequence: &Sequence,
     before: &[Value],
     after: &[Value],
     edits: &Edits,
 ) -> Result<(), EditError> {
-    if before.len() == after.len() {
-        for (index, (old, new)) in before.iter().zip(after).enumerate().filter(|(_, (old, new))| old != new) {
-            let child = sequence.get(index);
-            match (old, new, child.as_ref().and_then(|child| child.as_mapping())) {
-                (Value::Object(old), Value::Object(new), Some(mapping)) => {
-                    write_mapping(mapping, old, new, edits)?;
-                }
-                _ => {
-                    edits.take()?;
-                    with_node(new, |document| {
-                        sequence.set(index, document);
-                    })?;
+    // From the end, so that what is before keeps its index.
+    for step in aligned(before, after).into_iter().rev() {
+        match step {
+            Step::Keep(old, new) if before[old] == after[new] => {}
+            Step::Keep(old, new) => {
+                let child = sequence.get(old);
+                match (&before[old], &after[new], child.as_ref().and_then(|child| child.as_mapping())) {
+                    (Value::Object(old), Value::Object(new), Some(mapping)) => {
+                        write_mapping(mapping, old, new, edits)?;
+                    }
+                    (_, value, _) => {
+                        edits.take()?;
+                        with_node(value, |node| {
+                            sequence.set(old, node);
+                        })?;
+                    }
                 }
             }
+            Step::Remove(old) => {
+                edits.take()?;
+                sequence.remove(old);
+            }
+            Step::Insert(at, new) => {
+                edits.take()?;
+                with_node(&after[new], |node| sequence.insert(at, node))?;
+            }
         }
-        return Ok(());
-    }
-    let head = before.iter().zip(after).take_while(|(old, new)| old == new).count();
-    let most = before.len().min(after.len()) - head;
-    let tail =
-        before.iter().rev().zip(after.iter().rev()).take(most).take_while(|(old, new)| old == new).count();
-    for _ in head..before.len() - tail {
-        edits.take()?;
-        sequence.remove(head);
-    }
-    for (index, value) in after.iter().enumerate().take(after.len() - tail).skip(head) {
-        edits.take()?;
-        with_node(value, |document| sequence.insert(index, document))?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::edit;
+use super::index::Place;
 use super::kustomize::{Layer, Names, Object, Texts};
 use super::overlay::{Overlays, Placement, Step, split, value_at};
 use crate::model::manifest::ObjectRef;
@@ -160,8 +161,8 @@ fn documents<'a>(path: &str, texts: Texts<'_, 'a>) -> Result<Vec<Value>, String>
 pub(super) struct Documents(BTreeMap<String, Option<Vec<Value>>>);
 
 impl Documents {
-    pub(super) fn get<'a>(&mut self, path: &str, document: usize, texts: Texts<'_, 'a>) -> Option<Value> {
+    pub(super) fn get<'a>(&mut self, path: &str, place: Place, texts: Texts<'_, 'a>) -> Option<Value> {
         let read = || texts(path).and_then(|text| edit::read(text).ok());
-        self.0.entry(path.to_owned()).or_insert_with(read).as_ref()?.get(document).cloned()
+        place.find(self.0.entry(path.to_owned()).or_insert_with(read).as_ref()?).cloned()
     }
 }

@@ -1,64 +1,48 @@
-//! Reads the manifest files of one commit from Git objects.
+//! Reads the manifest files of one commit from Git objects: those that a snapshot does not have already.
 //!
-//! Links and submodules are not followed: they could lead anywhere. A limit that is exceeded fails the
-//! whole reading, because an index with holes would name the wrong object's owner.
+//! Two trees are walked side by side, and a folder that is the same in both is not looked into: a commit
+//! costs what it changed. The first one is walked beside nothing. Links and submodules are not followed:
+//! they could lead anywhere. A limit on all files together fails the whole reading, because an index with
+//! holes would name the wrong object's owner; a file that cannot be read is left out with its reason.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
 
 use git2::{FileMode, Oid};
 
 use super::config::Limits;
 use super::git::{GitClone, oid_of};
-use super::index::SourceFile;
+use super::index::{Indexed, SourceFile};
 use super::kustomize::is_kustomization;
 use super::remote_error::RepositoryError;
-use super::snapshot::Snapshot;
+use super::snapshot::{Difference, Snapshot};
 use crate::model::manifest::CommitSha;
 
 /// How deep folders may lie in each other.
 const DEPTH_MAX: usize = 64;
 
-/// A file that a commit names but that was not read yet.
-struct Entry {
-    path: String,
-    blob: Oid,
-}
-
-/// Every `*.yaml`, `*.yml`, `*.json` and `Kustomization` under the configured folder, in the order of their paths.
-/// A file that `newest` holds unchanged is not read again.
-pub(super) fn read(
+/// How every `*.yaml`, `*.yml`, `*.json` and `Kustomization` under the configured folder differs from
+/// what `newest` has.
+pub(super) fn read<'a>(
     clone: &GitClone,
     commit: &CommitSha,
-    newest: Option<&Snapshot>,
-) -> Result<Vec<SourceFile>, RepositoryError> {
+    newest: Option<&'a Snapshot>,
+) -> Result<Difference<'a>, RepositoryError> {
     let repository = clone.open()?;
     let failed = |source| RepositoryError::of_clone("read the commit's files", source);
     let found = repository.find_commit(oid_of(commit)).map_err(|source| match source.code() {
         git2::ErrorCode::NotFound => RepositoryError::NotFound { what: format!("commit {commit}") },
         _ => failed(source),
     })?;
-    let root = found.tree().map_err(failed)?;
-    let entries = list(&repository, &root, &clone.remote.path, &clone.remote.limits)?;
-    let mut files = Vec::with_capacity(entries.len());
-    let mut total_bytes = 0;
-    for entry in entries {
-        let blob = entry.blob.to_string();
-        let known = newest.and_then(|newest| newest.file(&entry.path)).filter(|known| known.blob == blob);
-        let text = match known {
-            Some(known) => Some(Arc::clone(&known.text)),
-            None => read_text(&repository, &entry, &clone.remote.limits)?,
-        };
-        let Some(text) = text else { continue };
-        total_bytes += text.len();
-        let max = clone.remote.limits.total_bytes_max;
-        if total_bytes > max {
-            let what = format!("the manifests of {commit} together");
-            return Err(RepositoryError::TooLarge { what, limit: "totalBytesMax", max });
-        }
-        files.push(SourceFile { path: entry.path, blob, text });
-    }
-    files.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(files)
+    let tree = folder(&found.tree().map_err(failed)?, &clone.remote.path)?;
+    // A clone that was made anew may be without what an older commit had.
+    let since = newest.filter(|newest| repository.find_tree(newest.tree()).is_ok());
+    let limits = &clone.remote.limits;
+    let mut walk =
+        Walk { repository: &repository, found: BTreeMap::new(), files: 0, files_max: limits.files_max };
+    let prefix = if clone.remote.path.is_empty() { String::new() } else { format!("{}/", clone.remote.path) };
+    walk.folder([since.map(Snapshot::tree), Some(tree)], &prefix, 0)?;
+    let files = read_found(&repository, walk.found, since, limits)?;
+    Ok(Difference { tree, files, since })
 }
 
 /// The name of the file that pauses the gateway while the branch has it.
@@ -103,72 +87,161 @@ fn reason_of(bytes: &[u8]) -> String {
     reason.trim_end_matches(char::REPLACEMENT_CHARACTER).to_owned()
 }
 
-fn list(
-    repository: &git2::Repository,
-    root: &git2::Tree<'_>,
-    folder: &str,
-    limits: &Limits,
-) -> Result<Vec<Entry>, RepositoryError> {
+/// The tree of the configured folder.
+fn folder(root: &git2::Tree<'_>, folder: &str) -> Result<Oid, RepositoryError> {
     let failed = |source| RepositoryError::of_clone("list the commit's files", source);
-    let mut folders = Vec::new();
     if folder.is_empty() {
-        folders.push((String::new(), root.id(), 0));
-    } else {
-        match root.get_path(folder.as_ref()) {
-            Ok(entry) if entry.kind() == Some(git2::ObjectType::Tree) => {
-                folders.push((format!("{folder}/"), entry.id(), 0));
-            }
-            Err(error) if error.code() != git2::ErrorCode::NotFound => return Err(failed(error)),
-            _ => return Err(RepositoryError::NotFound { what: format!("folder {folder}") }),
+        return Ok(root.id());
+    }
+    match root.get_path(folder.as_ref()) {
+        Ok(entry) if entry.kind() == Some(git2::ObjectType::Tree) => Ok(entry.id()),
+        Err(error) if error.code() != git2::ErrorCode::NotFound => Err(failed(error)),
+        _ => Err(RepositoryError::NotFound { what: format!("folder {folder}") }),
+    }
+}
+
+/// What a folder has: a folder or a manifest file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Item {
+    Folder(Oid),
+    File(Oid),
+}
+
+impl Item {
+    fn tree(self) -> Option<Oid> {
+        match self {
+            Self::Folder(tree) => Some(tree),
+            Self::File(_) => None,
         }
     }
-    let mut entries = Vec::new();
-    while let Some((prefix, id, depth)) = folders.pop() {
-        let tree = repository.find_tree(id).map_err(failed)?;
-        for entry in &tree {
-            let Ok(name) = std::str::from_utf8(entry.name_bytes()) else { continue };
+}
+
+/// Two trees, walked side by side.
+struct Walk<'a> {
+    repository: &'a git2::Repository,
+    /// The blobs of the files that differ; `None` for a file that is gone.
+    found: BTreeMap<String, Option<Oid>>,
+    /// How many of them are there.
+    files: usize,
+    files_max: usize,
+}
+
+fn check_files(files: usize, max: usize) -> Result<(), RepositoryError> {
+    let too_large = || {
+        let what = "the number of manifest files".to_owned();
+        RepositoryError::TooLarge { what, limit: "filesMax", max }
+    };
+    if files > max { Err(too_large()) } else { Ok(()) }
+}
+
+impl Walk<'_> {
+    /// Compares a folder as it was with what it is.
+    fn folder(&mut self, trees: [Option<Oid>; 2], prefix: &str, depth: usize) -> Result<(), RepositoryError> {
+        if trees[0] == trees[1] {
+            return Ok(());
+        }
+        if depth > DEPTH_MAX {
+            let what = prefix.trim_end_matches('/').to_owned();
+            return Err(RepositoryError::TooLarge { what, limit: "folder depth", max: DEPTH_MAX });
+        }
+        let [before, after] = [self.items(trees[0])?, self.items(trees[1])?];
+        let gone = before.keys().filter(|name| !after.contains_key(*name));
+        for name in after.keys().chain(gone) {
+            let items = [before.get(name).copied(), after.get(name).copied()];
+            if items[0] == items[1] {
+                continue;
+            }
             let path = format!("{prefix}{name}");
-            match entry.filemode() {
-                mode if mode == i32::from(FileMode::Tree) => {
-                    if depth == DEPTH_MAX {
-                        return Err(RepositoryError::TooLarge {
-                            what: path,
-                            limit: "folder depth",
-                            max: DEPTH_MAX,
-                        });
-                    }
-                    folders.push((path + "/", entry.id(), depth + 1));
+            let trees = items.map(|item| item.and_then(Item::tree));
+            self.folder(trees, &format!("{path}/"), depth + 1)?;
+            match items {
+                [_, Some(Item::File(blob))] => {
+                    self.found.insert(path, Some(blob));
+                    self.files += 1;
                 }
-                mode if is_file(mode) && is_manifest(name) => entries.push(Entry { path, blob: entry.id() }),
+                [Some(Item::File(_)), _] => {
+                    self.found.insert(path, None);
+                }
                 _ => {}
             }
         }
-        if entries.len() > limits.files_max {
-            let what = "the number of manifest files".to_owned();
-            return Err(RepositoryError::TooLarge { what, limit: "filesMax", max: limits.files_max });
-        }
+        check_files(self.files, self.files_max)
     }
-    Ok(entries)
+
+    fn items(&self, tree: Option<Oid>) -> Result<BTreeMap<String, Item>, RepositoryError> {
+        let failed = |source| RepositoryError::of_clone("list the commit's files", source);
+        let Some(tree) = tree else { return Ok(BTreeMap::new()) };
+        let tree = self.repository.find_tree(tree).map_err(failed)?;
+        let item = |entry: &git2::TreeEntry<'_>| {
+            let name = std::str::from_utf8(entry.name_bytes()).ok()?;
+            let item = match entry.filemode() {
+                mode if mode == i32::from(FileMode::Tree) => Item::Folder(entry.id()),
+                mode if is_file(mode) && is_manifest(name) => Item::File(entry.id()),
+                _ => return None,
+            };
+            Some((name.to_owned(), item))
+        };
+        Ok(tree.iter().filter_map(|entry| item(&entry)).collect())
+    }
 }
 
-/// `None` for a file that is no UTF-8: none of our readers, nor Flux', could use it.
+/// Reads what was found. A file that only has another path is not read again.
+fn read_found(
+    repository: &git2::Repository,
+    found: BTreeMap<String, Option<Oid>>,
+    since: Option<&Snapshot>,
+    limits: &Limits,
+) -> Result<BTreeMap<String, Option<Indexed>>, RepositoryError> {
+    let old: Vec<&Indexed> = found.keys().filter_map(|path| since?.indexed(path)).collect();
+    let moved: HashMap<&str, &Indexed> = old.iter().map(|file| (file.source.blob.as_str(), *file)).collect();
+    let of_old = |count: fn(&Indexed) -> usize| old.iter().map(|file| count(file)).sum::<usize>();
+    let bytes = |file: &Indexed| file.source.text.len();
+    let (mut files, mut total_bytes) =
+        since.map_or((0, 0), |since| (since.files().len() - of_old(|_| 1), since.bytes() - of_old(bytes)));
+    let mut read = BTreeMap::new();
+    for (path, blob) in found {
+        let Some(id) = blob else {
+            read.insert(path, None);
+            continue;
+        };
+        let blob = id.to_string();
+        let file = match moved.get(blob.as_str()) {
+            Some(known) => known.at(&path),
+            None => {
+                let text = read_text(repository, id, limits)?;
+                let (text, left_out) =
+                    text.map_or_else(|reason| (String::new(), Some(reason)), |text| (text, None));
+                Indexed::read(SourceFile { path: path.clone(), blob, text: text.into() }, left_out)
+            }
+        };
+        files += 1;
+        total_bytes += bytes(&file);
+        check_files(files, limits.files_max)?;
+        let max = limits.total_bytes_max;
+        if total_bytes > max {
+            let what = "all manifests together".to_owned();
+            return Err(RepositoryError::TooLarge { what, limit: "totalBytesMax", max });
+        }
+        read.insert(path, Some(file));
+    }
+    Ok(read)
+}
+
+/// A file's text, or why it has none for us: nor could Flux use what is no UTF-8.
 fn read_text(
     repository: &git2::Repository,
-    entry: &Entry,
+    blob: Oid,
     limits: &Limits,
-) -> Result<Option<Arc<str>>, RepositoryError> {
+) -> Result<Result<String, String>, RepositoryError> {
     let failed = |source| RepositoryError::of_clone("read a manifest", source);
-    let (size, _) = repository.odb().and_then(|odb| odb.read_header(entry.blob)).map_err(failed)?;
+    let (size, _) = repository.odb().and_then(|odb| odb.read_header(blob)).map_err(failed)?;
     if size > limits.file_bytes_max {
-        let (what, max) = (entry.path.clone(), limits.file_bytes_max);
-        return Err(RepositoryError::TooLarge { what, limit: "fileBytesMax", max });
+        let max = limits.file_bytes_max;
+        return Ok(Err(format!("it is larger than repository.limits.fileBytesMax = {max} bytes")));
     }
-    let blob = repository.find_blob(entry.blob).map_err(failed)?;
-    let text = std::str::from_utf8(blob.content()).ok().map(Arc::from);
-    if text.is_none() {
-        tracing::warn!(file.path = entry.path, "left out a manifest that is not UTF-8");
-    }
-    Ok(text)
+    let blob = repository.find_blob(blob).map_err(failed)?;
+    let text = std::str::from_utf8(blob.content()).map(str::to_owned);
+    Ok(text.map_err(|_| "it is not UTF-8".to_owned()))
 }
 
 /// Whether a mode is that of a file with content: not a link, folder or submodule.

@@ -3,15 +3,15 @@
 //! Suspended ones count too: what they have applied is there. One that has another repository as its
 //! source is not ours.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::effective::VARIABLE;
-use super::index::{Entry, File, SourceFile};
+use super::index::{Entry, Indexed, Place};
 use super::kustomize::{At, Object, joined};
-use super::overlay::{ClusterFolder, Overlays, at, is_below};
+use super::overlay::{ClusterFolder, Overlays, is_below};
 use super::roots::Graph;
 
 const GROUP: &str = "kustomize.toolkit.fluxcd.io/";
@@ -30,6 +30,16 @@ pub(super) struct FluxKustomization {
     is_ours: bool,
 }
 
+/// Whether an object is a source of Flux' Kustomizations.
+fn is_source(entry: &Entry) -> bool {
+    entry.kind == "GitRepository"
+}
+
+/// Whether what is applied, and how, may hang on an object.
+pub(super) fn decides(entry: &Entry) -> bool {
+    entry.kustomization.is_some() || is_source(entry)
+}
+
 /// Whether an object is one of Flux' Kustomizations.
 fn is_flux(entry: &Entry) -> bool {
     entry.kind == "Kustomization" && entry.api_version.starts_with(GROUP)
@@ -41,16 +51,16 @@ fn text<'v>(manifest: &'v Value, pointer: &str) -> Option<&'v str> {
 
 impl FluxKustomization {
     /// All that the files have, as they are written.
-    pub(super) fn all(files: &[(SourceFile, Arc<File>)]) -> Vec<Self> {
+    pub(super) fn all(files: &BTreeMap<String, Arc<Indexed>>) -> Vec<Self> {
         let (mut found, mut sources) = (Vec::new(), BTreeSet::new());
-        for (file, read) in files {
-            for entry in read.as_ref().as_ref().map(Vec::as_slice).unwrap_or_default() {
-                if entry.kind == "GitRepository" {
+        for (path, file) in files {
+            for entry in file.entries() {
+                if is_source(entry) {
                     let namespace = entry.namespace.clone().unwrap_or_else(|| "default".to_owned());
                     sources.insert((namespace, entry.name.clone()));
                 }
                 if let (true, Some(manifest)) = (is_flux(entry), &entry.kustomization) {
-                    found.push(Self::new(&file.path, entry.document, Arc::clone(manifest)));
+                    found.push(Self::new(path, entry.place, Arc::clone(manifest)));
                 }
             }
         }
@@ -58,11 +68,11 @@ impl FluxKustomization {
         found
     }
 
-    fn new(path: &str, document: usize, manifest: Arc<Value>) -> Self {
+    fn new(path: &str, place: Place, manifest: Arc<Value>) -> Self {
         let name = text(&manifest, "/metadata/name").unwrap_or_default().to_owned();
         let namespace = text(&manifest, "/metadata/namespace").unwrap_or("default").to_owned();
         Self {
-            at: at(path, document, ""),
+            at: place.at(path),
             id: (namespace, name),
             manifest: Ok(manifest),
             is_as_written: true,
@@ -83,13 +93,17 @@ impl FluxKustomization {
         places.dedup();
         for place in places {
             let entries = graph.entries(&place.path);
-            let written = entries.iter().find(|entry| entry.document == place.document);
-            let Some(written) = written.and_then(|entry| entry.kustomization.as_ref()) else { continue };
+            let written = entries.iter().find(|entry| entry.place.at(&place.path) == *place);
+            let Some((entry, written)) =
+                written.and_then(|entry| Some((entry, entry.kustomization.as_ref()?)))
+            else {
+                continue;
+            };
             let own: BTreeSet<usize> =
                 (0..clusters.len()).filter(|index| is_below(&place.path, &clusters[*index].path)).collect();
             let placements = overlays.placements(&place.path).unwrap_or_default();
             for placement in placements {
-                let mut kustomization = Self::new(&place.path, place.document, Arc::clone(written));
+                let mut kustomization = Self::new(&place.path, entry.place, Arc::clone(written));
                 let roots = &overlays.roots[placement.root].clusters;
                 kustomization.clusters = if own.is_empty() { roots.clone() } else { own.clone() };
                 let mut object = Ok(Some(Object::of((**written).clone())));
@@ -104,7 +118,7 @@ impl FluxKustomization {
                     Ok(Some(object)) => {
                         let manifest = Arc::new(object.manifest);
                         kustomization.is_as_written = manifest.get("spec") == written.get("spec");
-                        kustomization.id = Self::new("", 0, Arc::clone(&manifest)).id;
+                        kustomization.id = Self::new("", 0.into(), Arc::clone(&manifest)).id;
                         kustomization.manifest = Ok(manifest);
                     }
                     Err(reason) => {

@@ -6,14 +6,17 @@
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::Once;
+use std::sync::{Arc, Once};
 
 use git2::{
     CertificateCheckStatus, Cred, Direction, ErrorClass, ErrorCode, FetchOptions, Oid, RemoteCallbacks,
 };
 
+use tokio::runtime::Handle;
+
 use super::FoundCommit;
-use super::config::{Access, Remote, read_secret};
+use super::config::{Access, Remote, TOKEN_USERNAME, read_secret};
+use super::github::App;
 use super::known_hosts;
 use super::remote_error::RepositoryError;
 use crate::clock;
@@ -29,13 +32,15 @@ const PACKS_MAX: usize = 500;
 #[derive(Debug)]
 pub(super) struct GitClone {
     pub(super) remote: Remote,
+    /// The App that is meant by [`Access::App`].
+    app: Option<Arc<App>>,
     directory: PathBuf,
 }
 
 impl GitClone {
-    pub(super) fn new(remote: Remote, data_dir: &Path) -> Self {
+    pub(super) fn new(remote: Remote, app: Option<Arc<App>>, data_dir: &Path) -> Self {
         set_server_timeouts(remote.limits.fetch_ms);
-        Self { remote, directory: data_dir.join("repository.git") }
+        Self { remote, app, directory: data_dir.join("repository.git") }
     }
 
     /// The remote, as errors name it.
@@ -122,11 +127,38 @@ impl GitClone {
         trailer: &str,
         base: &CommitSha,
     ) -> Result<Option<FoundCommit>, RepositoryError> {
+        let wanted = [(trailer.to_owned(), base.clone())];
+        Ok(self.find_each(&wanted)?.pop().flatten())
+    }
+
+    /// The newest commit of the branch with each trailer, as far back as its base. Several trailers can be
+    /// of one commit.
+    pub(super) fn find_each(
+        &self,
+        wanted: &[(String, CommitSha)],
+    ) -> Result<Vec<Option<FoundCommit>>, RepositoryError> {
         let head = self.head()?;
+        let mut all: Vec<Option<FoundCommit>> = Vec::with_capacity(wanted.len());
+        for (trailer, base) in wanted {
+            let known = all.iter().flatten().find(|found| has_trailer(&found.message, trailer)).cloned();
+            all.push(match known {
+                Some(found) => Some(found),
+                None => self.find_from(&head, trailer, base)?,
+            });
+        }
+        Ok(all)
+    }
+
+    fn find_from(
+        &self,
+        head: &CommitSha,
+        trailer: &str,
+        base: &CommitSha,
+    ) -> Result<Option<FoundCommit>, RepositoryError> {
         let failed = |source| RepositoryError::of_clone("search the branch for our commit", source);
         let clone = self.open()?;
         let mut walk = clone.revwalk().map_err(failed)?;
-        walk.push(oid_of(&head)).map_err(failed)?;
+        walk.push(oid_of(head)).map_err(failed)?;
         let base_known = clone.find_commit(oid_of(base)).is_ok();
         if base_known {
             walk.hide(oid_of(base)).map_err(failed)?;
@@ -166,6 +198,11 @@ impl GitClone {
                     }
                     Cred::userpass_plaintext(&username, &token)
                 });
+            }
+            Access::App(_) => {
+                if let Some(app) = &self.app {
+                    offer_token(&mut callbacks, app)?;
+                }
             }
             Access::SshKey { key_file, known_hosts_file } => {
                 let (key, hosts) = (read_secret(key_file)? + "\n", read_secret(known_hosts_file)?);
@@ -324,6 +361,27 @@ pub(super) fn sha_of(oid: Oid) -> CommitSha {
 
 pub(super) fn oid_of(sha: &CommitSha) -> Oid {
     Oid::from_str(sha.as_str()).expect("a commit id is 40 hexadecimal digits")
+}
+
+/// Offers the App's token, and another one if that one is not accepted. Runs on a blocking thread of the
+/// runtime.
+fn offer_token(callbacks: &mut RemoteCallbacks<'static>, app: &Arc<App>) -> Result<(), RepositoryError> {
+    let (app, runtime) = (Arc::clone(app), Handle::current());
+    let mut token = runtime.block_on(app.token())?;
+    let mut asked = 0;
+    callbacks.credentials(move |_, _, _| {
+        match asked {
+            0 => {}
+            1 => {
+                let renewed = runtime.block_on(app.renewed(&token));
+                token = renewed.map_err(|error| refused(&error.to_string()))?;
+            }
+            _ => return Err(refused("the GitHub App's token was not accepted")),
+        }
+        asked += 1;
+        Cred::userpass_plaintext(TOKEN_USERNAME, &token)
+    });
+    Ok(())
 }
 
 fn refused(reason: &str) -> git2::Error {

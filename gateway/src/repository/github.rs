@@ -1,39 +1,35 @@
 //! Commits through GitHub's `createCommitOnBranch`: one call, signed by GitHub, made only if the
-//! branch is at the expected commit.
+//! branch is at the expected commit. What that call cannot do is made of its parts, in `parts`.
 //!
 //! The call goes through octocrab's raw door, because its GraphQL helper drops the `type` of an error
 //! and misses the address of GitHub Enterprise. Nothing is sent twice: octocrab is built without its
 //! retry layer, and after a lost answer the caller looks for the trailer. Reading is Git's work.
 
+mod app;
 mod branch;
+mod parts;
 mod pull_request;
+mod wire;
 
-use std::error::Error as _;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
-use http::header::{AUTHORIZATION, DATE, LOCATION, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use http_body_util::{BodyExt as _, Limited};
-use octocrab::Octocrab;
+use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::FileChange;
-use super::config::{Access, GitHubConfig, Remote, read_secret};
-use super::remote_error::{CommitError, RATE_LIMIT_WAIT, RepositoryError};
+use super::config::{Access, GitHubConfig, Remote, read_secret, without_token};
+use super::push::Checked;
+use super::remote_error::{CommitError, RepositoryError};
 use crate::model::manifest::CommitSha;
+pub(super) use app::App;
+use wire::{Answer, Lost, Wire, retry_after, shorten};
 
-/// The largest answer that is read, in bytes.
-const ANSWER_BYTES_MAX: usize = 1024 * 1024;
-
-/// The longest wait that a header can make us take, so that a wrong clock does not stop us for days.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
-
-/// The longest piece of an answer that goes into an error, in characters.
-const REASON_CHARS_MAX: usize = 300;
+/// The most that the mutation is given, in bytes: GitHub takes 45 MB of it, in base64.
+const MUTATION_BYTES_MAX: usize = 30 * 1024 * 1024;
 
 const MUTATION: &str = "mutation($input: CreateCommitOnBranchInput!) {\
  createCommitOnBranch(input: $input) { commit { oid } } }";
@@ -41,64 +37,48 @@ const MUTATION: &str = "mutation($input: CreateCommitOnBranchInput!) {\
 /// GitHub as this repository is reached there.
 #[derive(Debug)]
 pub(super) struct GitHub {
-    client: Octocrab,
-    rest_url: String,
+    wire: Arc<Wire>,
     graphql_url: String,
     repository: String,
     branch: String,
-    token_file: PathBuf,
-    call: Duration,
+    tokens: Tokens,
     node_id: branch::NodeId,
+    /// An old GitHub Enterprise server said that it has no `createCommitOnBranch`.
+    lacks_mutation: AtomicBool,
 }
 
-/// An answer, read to its end.
-struct Answer {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Bytes,
-}
-
-/// No answer.
-enum Lost {
-    /// Nothing was sent.
-    Unsent(RepositoryError),
-    /// Sent, then the line broke or the time was up.
-    Sent(String),
+/// Where the token of a call comes from.
+#[derive(Debug)]
+enum Tokens {
+    File(PathBuf),
+    App(Arc<App>),
 }
 
 impl GitHub {
     /// Must run inside the tokio runtime.
     pub(super) fn new(config: GitHubConfig, remote: &Remote) -> Result<Self, RepositoryError> {
-        let Access::Token { file, .. } = &remote.access else {
-            return Err(RepositoryError::Config { reason: "GitHub's API needs auth.tokenFile".to_owned() });
-        };
-        let unusable = |error: &dyn std::error::Error| RepositoryError::Config {
-            reason: format!("no client for {}: {error}", config.api_url),
-        };
-        // octocrab puts the path of its base before every path that lacks it, which is wrong for
-        // GraphQL on GitHub Enterprise: so its base is the bare origin.
-        let url = url::Url::parse(&config.api_url).map_err(|error| unusable(&error))?;
-        let call = remote.limits.fetch();
-        let client = Octocrab::builder()
-            .base_uri(url.origin().ascii_serialization())
-            .map_err(|error| unusable(&error))?
-            .set_connect_timeout(Some(call))
-            .build()
-            .map_err(|error| unusable(&error))?;
         let graphql_url = match config.api_url.strip_suffix("/v3") {
             Some(enterprise) => format!("{enterprise}/graphql"),
             None => format!("{}/graphql", config.api_url),
         };
-        Ok(Self {
-            client,
-            graphql_url,
-            rest_url: config.api_url,
-            repository: config.repository,
-            branch: remote.branch.clone(),
-            token_file: file.clone(),
-            call,
-            node_id: branch::NodeId::new(),
-        })
+        let repository = config.repository.clone();
+        let wire = Arc::new(Wire::new(config, remote.limits.fetch())?);
+        let tokens = match &remote.access {
+            Access::Token { file, .. } => Tokens::File(file.clone()),
+            Access::App(app) => Tokens::App(Arc::new(App::new(app.clone(), Arc::clone(&wire)))),
+            Access::Open | Access::SshKey { .. } => return Err(without_token()),
+        };
+        let (branch, node_id) = (remote.branch.clone(), branch::NodeId::new());
+        let lacks_mutation = AtomicBool::new(false);
+        Ok(Self { wire, graphql_url, repository, branch, tokens, node_id, lacks_mutation })
+    }
+
+    /// The App that Git fetches as, too.
+    pub(super) fn app(&self) -> Option<Arc<App>> {
+        match &self.tokens {
+            Tokens::App(app) => Some(Arc::clone(app)),
+            Tokens::File(_) => None,
+        }
     }
 
     pub(super) async fn commit(
@@ -106,8 +86,9 @@ impl GitHub {
         base: &CommitSha,
         files: &[FileChange],
         message: &str,
+        checked: &Checked,
     ) -> Result<CommitSha, CommitError> {
-        self.commit_on(&self.branch, base, files, message).await
+        self.commit_on(&self.branch, base, files, message, checked).await
     }
 
     /// The same on any branch.
@@ -117,7 +98,13 @@ impl GitHub {
         base: &CommitSha,
         files: &[FileChange],
         message: &str,
+        checked: &Checked,
     ) -> Result<CommitSha, CommitError> {
+        let bytes = files.iter().filter_map(|file| file.content.as_ref()).map(String::len).sum::<usize>();
+        let cannot = !checked.executables.is_empty() || bytes > MUTATION_BYTES_MAX;
+        if cannot || self.lacks_mutation.load(Ordering::Relaxed) {
+            return self.commit_by_parts(branch, base, files, message, checked).await;
+        }
         let (headline, body) = message.split_once('\n').unwrap_or((message, ""));
         let request = json!({
             "query": MUTATION,
@@ -128,7 +115,16 @@ impl GitHub {
                 "fileChanges": file_changes(files),
             } },
         });
-        let made = self.mutate(&request, branch).await?;
+        let made = match self.mutate(&request, branch).await {
+            Err(CommitError::Repository(RepositoryError::Unexpected { reason, .. }))
+                if lacks_mutation(&reason) =>
+            {
+                tracing::info!(reason, "GitHub has no createCommitOnBranch; commits are made of their parts");
+                self.lacks_mutation.store(true, Ordering::Relaxed);
+                return self.commit_by_parts(branch, base, files, message, checked).await;
+            }
+            made => made?,
+        };
         let oid = made["createCommitOnBranch"]["commit"]["oid"].as_str();
         oid.and_then(|oid| CommitSha::parse(oid).ok()).ok_or_else(|| CommitError::Unknown {
             reason: "GitHub names neither a commit nor an error".to_owned(),
@@ -164,19 +160,40 @@ impl GitHub {
 
     /// Asks for something to be told.
     async fn read(&self, url: &str) -> Result<Answer, RepositoryError> {
-        self.call(Method::GET, url, None).await.map_err(|lost| match lost {
-            Lost::Unsent(error) => error,
-            Lost::Sent(reason) => RepositoryError::Unreachable { remote: self.rest_url.clone(), reason },
-        })
+        self.call(Method::GET, url, None).await.map_err(|lost| lost.unreachable(&self.wire.rest_url))
+    }
+
+    /// Sends once, with another token once more if the App's one has ended or was taken back: what is
+    /// answered with 401 was not done.
+    async fn call(&self, method: Method, url: &str, body: Option<&Value>) -> Result<Answer, Lost> {
+        let token = match &self.tokens {
+            Tokens::File(file) => read_secret(file).map_err(Lost::Unsent)?,
+            Tokens::App(app) => app.token().await.map_err(Lost::Unsent)?,
+        };
+        let answer = self.wire.send(method.clone(), url, &token, body).await?;
+        match &self.tokens {
+            Tokens::App(app) if answer.status == StatusCode::UNAUTHORIZED => {
+                let token = app.renewed(&token).await.map_err(Lost::Unsent)?;
+                self.wire.send(method, url, &token, body).await
+            }
+            _ => Ok(answer),
+        }
     }
 
     /// The address of something of the repository; empty for the repository.
     fn address(&self, path: &str) -> String {
-        format!("{}/repos/{}{path}", self.rest_url, self.repository)
+        self.wire.address(path)
+    }
+
+    fn refusal(&self, answer: &Answer) -> Option<RepositoryError> {
+        self.wire.refusal(answer)
     }
 
     /// Whether the token may read and push.
     pub(super) async fn check(&self) -> Result<(), RepositoryError> {
+        if let Tokens::App(app) = &self.tokens {
+            app.check().await?;
+        }
         let answer = self.read(&self.address("")).await?;
         if let Some(error) = self.refusal(&answer) {
             return Err(error);
@@ -188,51 +205,12 @@ impl GitHub {
         if repository["archived"] == true {
             return forbidden("the repository is archived");
         }
-        // Fine-grained tokens and apps may not be told their permissions; only a clear no counts.
-        if repository["permissions"]["push"] == false {
+        // Fine-grained tokens may not be told their permissions; only a clear no counts. An App is told
+        // no whatever it may do: its own permissions came with its token.
+        if repository["permissions"]["push"] == false && matches!(self.tokens, Tokens::File(_)) {
             return forbidden("the token may not push: it needs the permission Contents: write");
         }
         Ok(())
-    }
-
-    /// Sends once and reads the whole answer.
-    async fn call(&self, method: Method, url: &str, body: Option<&Value>) -> Result<Answer, Lost> {
-        let token = read_secret(&self.token_file).map_err(Lost::Unsent)?;
-        let bad_token = |_| {
-            let reason = format!("{} holds characters that no token has", self.token_file.display());
-            Lost::Unsent(RepositoryError::Unauthorized { remote: self.rest_url.clone(), reason })
-        };
-        let mut bearer = HeaderValue::try_from(format!("Bearer {token}")).map_err(bad_token)?;
-        bearer.set_sensitive(true);
-        let builder = http::Request::builder().method(method).uri(url).header(AUTHORIZATION, bearer);
-        let request = self.client.build_request(builder, body).map_err(|error| self.lost(&error))?;
-        let exchange = async {
-            let answer = self.client.execute(request).await.map_err(|error| self.lost(&error))?;
-            let (parts, body) = answer.into_parts();
-            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
-            let body = body.map_err(|error| Lost::Sent(format!("the answer broke off: {error}")))?.to_bytes();
-            Ok(Answer { status: parts.status, headers: parts.headers, body })
-        };
-        match tokio::time::timeout(self.call, exchange).await {
-            Ok(answered) => answered,
-            Err(_) => Err(Lost::Sent(format!("no answer in {} ms", self.call.as_millis()))),
-        }
-    }
-
-    /// A connection that never came about has sent nothing.
-    fn lost(&self, error: &octocrab::Error) -> Lost {
-        let mut cause = error.source();
-        let mut reason = "the connection broke".to_owned();
-        while let Some(error) = cause {
-            reason = error.to_string();
-            let client = error.downcast_ref::<hyper_util::client::legacy::Error>();
-            if client.is_some_and(hyper_util::client::legacy::Error::is_connect) {
-                let reason = error.source().map_or(reason, ToString::to_string);
-                return Lost::Unsent(RepositoryError::Unreachable { remote: self.rest_url.clone(), reason });
-            }
-            cause = error.source();
-        }
-        Lost::Sent(reason)
     }
 
     /// The errors that come with status 200. Only those of a known kind say that nothing was written.
@@ -253,44 +231,21 @@ impl GitHub {
             _ if lower.contains("secondary rate limit") => {
                 RepositoryError::RateLimited { remote, retry_after: retry_after(headers) }.into()
             }
+            // "Repository was archived so is read-only": a person can end that.
+            _ if lower.contains("archived") => RepositoryError::Forbidden { remote, reason }.into(),
             "FORBIDDEN" | "INSUFFICIENT_SCOPES" => RepositoryError::Forbidden { remote, reason }.into(),
             "NOT_FOUND" => RepositoryError::NotFound { what: format!("{remote} ({reason})") }.into(),
+            // Refused before anything was done.
+            _ if lacks_mutation(&reason) => RepositoryError::Unexpected { remote, reason }.into(),
             "UNPROCESSABLE" => RepositoryError::Unexpected { remote, reason }.into(),
             _ => CommitError::Unknown { reason },
         }
     }
+}
 
-    /// What a status other than success means; `None` for success.
-    fn refusal(&self, answer: &Answer) -> Option<RepositoryError> {
-        let remote = self.rest_url.clone();
-        let header = |name| answer.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-        let reason = match body["message"].as_str() {
-            Some(message) => shorten(&with_details(message, &body)),
-            None => format!("status {}", answer.status),
-        };
-        let limited = header(RETRY_AFTER).is_some()
-            || answer.headers.get("x-ratelimit-remaining").is_some_and(|left| left == "0")
-            || reason.to_ascii_lowercase().contains("rate limit");
-        Some(match answer.status {
-            status if status.is_success() => return None,
-            StatusCode::UNAUTHORIZED => RepositoryError::Unauthorized { remote, reason },
-            StatusCode::TOO_MANY_REQUESTS => {
-                RepositoryError::RateLimited { remote, retry_after: retry_after(&answer.headers) }
-            }
-            StatusCode::FORBIDDEN if limited => {
-                RepositoryError::RateLimited { remote, retry_after: retry_after(&answer.headers) }
-            }
-            StatusCode::FORBIDDEN => RepositoryError::Forbidden { remote, reason },
-            StatusCode::NOT_FOUND => RepositoryError::NotFound { what: self.repository.clone() },
-            status if status.is_redirection() => RepositoryError::Moved {
-                remote: self.repository.clone(),
-                location: header(LOCATION).unwrap_or("another place").to_owned(),
-            },
-            status if status.is_server_error() => RepositoryError::Unreachable { remote, reason },
-            _ => RepositoryError::Unexpected { remote, reason },
-        })
-    }
+/// Whether these are the words for a mutation, or for its input, that this GitHub does not know.
+fn lacks_mutation(reason: &str) -> bool {
+    reason.contains("doesn't exist on type 'Mutation'") || reason.contains("isn't a defined input type")
 }
 
 /// Files as `FileChanges`. A list without entries is left out: GitHub answers a null there with an
@@ -309,28 +264,4 @@ fn file_changes(files: &[FileChange]) -> Value {
         }
     }
     changes.into()
-}
-
-/// How long GitHub wants us to wait. Its own `date` is the clock that `x-ratelimit-reset` is read by.
-fn retry_after(headers: &HeaderMap) -> Duration {
-    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<i64>().ok();
-    let date =
-        headers.get(DATE).and_then(|date| chrono::DateTime::parse_from_rfc2822(date.to_str().ok()?).ok());
-    let until_reset = || Some(number("x-ratelimit-reset")? - date?.timestamp());
-    let seconds = number(RETRY_AFTER.as_str()).or_else(until_reset);
-    seconds
-        .and_then(|seconds| u64::try_from(seconds).ok())
-        .map_or(RATE_LIMIT_WAIT, Duration::from_secs)
-        .clamp(Duration::from_secs(1), RETRY_AFTER_MAX)
-}
-
-/// What a failed validation is about stands in a list beside the message.
-fn with_details(message: &str, body: &Value) -> String {
-    let details = body["errors"].as_array().into_iter().flatten();
-    let details: Vec<&str> = details.filter_map(|detail| detail["message"].as_str()).collect();
-    if details.is_empty() { message.to_owned() } else { format!("{message}: {}", details.join("; ")) }
-}
-
-fn shorten(text: &str) -> String {
-    text.chars().take(REASON_CHARS_MAX).collect()
 }

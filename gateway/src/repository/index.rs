@@ -2,10 +2,12 @@
 //!
 //! Pure. Whatever cannot be read with certainty is no object, with the reason.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::kustomize::At;
 use super::yaml::documents;
 
 /// The kind that defines kinds.
@@ -47,10 +49,85 @@ pub struct SourceFile {
     pub text: Arc<str>,
 }
 
+/// A manifest file, and what is in it.
+#[derive(Debug, Clone)]
+pub(super) struct Indexed {
+    pub(super) source: SourceFile,
+    pub(super) objects: Arc<File>,
+    /// Whether its text is here: that of a file which cannot be read is not, and it may have anything.
+    pub(super) has_text: bool,
+}
+
+impl Indexed {
+    /// Reads a file, unless there is a reason why its text is not here.
+    pub(super) fn read(source: SourceFile, left_out: Option<String>) -> Self {
+        let has_text = left_out.is_none();
+        let objects = Arc::new(left_out.map_or_else(|| read(&source.text), Err));
+        Self { source, objects, has_text }
+    }
+
+    /// The same file at another path.
+    pub(super) fn at(&self, path: &str) -> Self {
+        let source = SourceFile { path: path.to_owned(), ..self.source.clone() };
+        Self { source, ..self.clone() }
+    }
+
+    /// All that is in it, as it stands there.
+    pub(super) fn entries(&self) -> &[Entry] {
+        self.objects.as_ref().as_ref().map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// What of it is applied: what a kustomization says of itself is no object.
+    pub(super) fn named(&self) -> impl Iterator<Item = &Entry> {
+        self.entries().iter().filter(|entry| !entry.name.is_empty())
+    }
+
+    /// Whether it may have an object of this kind and name, as far as its text tells.
+    pub(super) fn may_speak_of(&self, kind: &str, name: &str) -> bool {
+        !self.has_text || speaks_of(&self.source.text, kind, name)
+    }
+}
+
+/// Where in its file an object stands, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Place {
+    /// The document of the stream.
+    pub document: usize,
+    /// The element of `items`, where the document is a list.
+    pub item: Option<usize>,
+}
+
+impl From<usize> for Place {
+    fn from(document: usize) -> Self {
+        Self { document, item: None }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "document {}", self.document + 1)?;
+        self.item.map_or(Ok(()), |item| write!(f, " item {}", item + 1))
+    }
+}
+
+impl Place {
+    /// The object that stands here.
+    pub(super) fn find(self, documents: &[Value]) -> Option<&Value> {
+        let document = documents.get(self.document)?;
+        self.item.map_or(Some(document), |item| document.get("items")?.get(item))
+    }
+
+    /// The same place, from where places within the object are told.
+    pub(super) fn at(self, path: &str) -> At {
+        let pointer = self.item.map(|item| format!("/items/{item}")).unwrap_or_default();
+        At { path: path.to_owned(), document: self.document, pointer }
+    }
+}
+
 /// One object of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Entry {
-    pub(super) document: usize,
+    pub(super) place: Place,
     pub(super) api_version: String,
     pub(super) kind: String,
     pub(super) namespace: Option<String>,
@@ -74,11 +151,47 @@ pub(super) fn read(text: &str) -> File {
     if documents.iter().any(|document| document.get("sops").is_some()) {
         return Err("it is encrypted with SOPS".to_owned());
     }
-    let objects = documents.into_iter().enumerate();
-    Ok(objects.filter_map(|(index, document)| entry(index, document)).collect())
+    let mut found = Vec::new();
+    for (document, mut manifest) in documents.into_iter().enumerate() {
+        match items(&mut manifest) {
+            None => found.extend(entry(document.into(), manifest)),
+            Some(objects) => {
+                for (item, object) in objects.into_iter().enumerate() {
+                    // The items of a list of one kind may leave both out, and do not say what they are.
+                    let says = ["apiVersion", "kind"].iter().all(|key| object.get(*key).is_some());
+                    if !says || is_list(&object) {
+                        return Err(format!(
+                            "item {} of its list is no object with a kind of its own",
+                            item + 1
+                        ));
+                    }
+                    found.extend(entry(Place { document, item: Some(item) }, object));
+                }
+            }
+        }
+    }
+    Ok(found)
 }
 
-fn entry(document: usize, manifest: Value) -> Option<Entry> {
+/// What the kinds of lists end in.
+const LIST: &str = "List";
+
+/// Whether it has objects as items: others have a kind that ends so, too.
+fn is_list(manifest: &Value) -> bool {
+    let kind = manifest.get("kind").and_then(Value::as_str).unwrap_or_default();
+    let of_objects = |items: &Vec<Value>| items.iter().all(|item| item.get("metadata").is_some());
+    let items = manifest.get("items").and_then(Value::as_array);
+    items.is_some_and(|items| kind == LIST || (kind.ends_with(LIST) && of_objects(items)))
+}
+
+/// The objects of a list, as `kubectl get -o yaml` writes it.
+fn items(manifest: &mut Value) -> Option<Vec<Value>> {
+    let is_list = is_list(manifest);
+    let items = manifest.get_mut("items").filter(|_| is_list)?.as_array_mut()?;
+    Some(std::mem::take(items))
+}
+
+fn entry(place: Place, manifest: Value) -> Option<Entry> {
     let text = |pointer: &str| manifest.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
     // A kustomization needs neither kind nor name.
     const KEYS: [&str; 9] = [
@@ -98,7 +211,7 @@ fn entry(document: usize, manifest: Value) -> Option<Entry> {
     let kind = or_empty(text("/kind"))?;
     let defines = (kind == DEFINITION).then(|| text("/spec/group").zip(text("/spec/names/kind"))).flatten();
     Some(Entry {
-        document,
+        place,
         api_version: or_empty(text("/apiVersion"))?,
         namespace: text("/metadata/namespace"),
         name: or_empty(text("/metadata/name"))?,

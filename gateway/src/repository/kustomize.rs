@@ -12,12 +12,11 @@ mod selector;
 mod transform;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::edit::{EditError, edit, read};
-use super::index::{File, SourceFile, speaks_of};
+use super::index::{Indexed, speaks_of};
 use crate::model::manifest::ObjectRef;
 
 pub(super) use fields::SCALED;
@@ -58,12 +57,13 @@ pub(super) fn is_kustomization(name: &str) -> bool {
 }
 
 impl Kustomizations {
-    pub(super) fn read(files: &[(SourceFile, Arc<File>)]) -> Self {
+    /// Reads those among the files.
+    pub(super) fn read<'a>(files: impl Iterator<Item = &'a Indexed>) -> Self {
         let mut all = Self::default();
-        for (file, read) in files {
+        for indexed in files {
+            let file = &indexed.source;
             let (folder, name) = file.path.rsplit_once('/').unwrap_or(("", &file.path));
-            let entries = read.as_ref().as_ref().map(Vec::as_slice).unwrap_or_default();
-            let manifest = entries.first().and_then(|entry| entry.kustomization.as_deref());
+            let manifest = indexed.entries().first().and_then(|entry| entry.kustomization.as_deref());
             if let (true, Some(manifest)) = (is_kustomization(name), manifest) {
                 let found = Kustomization::read(&file.path, folder, manifest);
                 for included in &found.includes {

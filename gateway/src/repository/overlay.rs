@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::flux::FluxKustomization;
-use super::index::{Entry, File, SourceFile, is_cluster_kind};
+use super::index::{Entry, Indexed, is_cluster_kind};
 use super::kustomize::{At, Layer, Text, keeps_its_name};
 use super::roots::{Graph, Walk};
 use crate::model::manifest::ObjectRef;
@@ -91,26 +91,29 @@ pub(super) struct Overlays {
     pub(super) placements: Arc<BTreeMap<String, Vec<Arc<Placement>>>>,
     /// Files that are patches of kustomizations, and no objects.
     pub(super) patches: Arc<BTreeSet<String>>,
+    /// Files of which some kustomization makes a patch, whether they are objects too or not.
+    pub(super) patch_files: Arc<BTreeSet<String>>,
     /// Files without objects, and why.
     pub(super) left_out: Arc<BTreeMap<String, String>>,
 }
 
 impl Overlays {
     /// Reads the kustomizations among the files.
-    pub(super) fn read(files: &[(SourceFile, Arc<File>)], clusters: &[ClusterFolder]) -> Self {
+    pub(super) fn read(files: &BTreeMap<String, Arc<Indexed>>, clusters: &[ClusterFolder]) -> Self {
         let graph = Graph::read(files);
         let mut flux = FluxKustomization::all(files);
         for _ in 0..ROUNDS_MAX {
             let overlays = Walk::new(&graph, clusters).all(&flux);
             let found = FluxKustomization::applied(&flux, &overlays, &graph, clusters);
             if found == flux {
-                return overlays;
+                return Self { patch_files: Arc::new(graph.into_patches()), ..overlays };
             }
             flux = found;
         }
         let unstable = "the Flux Kustomizations that apply it depend on each other without end";
-        let all = files.iter().map(|(file, _)| (file.path.clone(), unstable.to_owned()));
-        Self { left_out: Arc::new(all.collect()), ..Self::default() }
+        let all = files.keys().map(|path| (path.clone(), unstable.to_owned()));
+        let patch_files = Arc::new(graph.into_patches());
+        Self { patch_files, left_out: Arc::new(all.collect()), ..Self::default() }
     }
 
     /// How roots reach a file.

@@ -9,6 +9,7 @@ use json_patch::{Patch, PatchOperation};
 use serde_json::Value;
 
 use super::edit::EditError;
+use super::strategic::strategic_merge;
 use super::yaml::DEPTH_MAX;
 use crate::model::patch::Change;
 
@@ -27,6 +28,7 @@ pub fn patched(manifest: &Value, change: &Change) -> Result<Value, EditError> {
     let mut after = manifest.clone();
     match change {
         Change::MergePatch(object) => json_patch::merge(&mut after, object),
+        Change::StrategicMergePatch(object) => after = strategic_merge(manifest, object)?,
         Change::JsonPatch(operations) => operate(&mut after, operations)?,
         Change::Create { .. } => return Err(EditError::Patch("the object is there already".to_owned())),
         Change::Delete {} => return Err(EditError::Patch("a deletion leaves no manifest".to_owned())),

@@ -174,8 +174,8 @@ impl Repository {
     ) -> Result<Proposed, CommitError> {
         let github = self.pull_requests()?;
         let (on, changes) = (base.clone(), files.to_vec());
-        let tree = self.blocking(move |clone, _| push::check(clone, &on, &changes)).await?;
-        github.propose(base, files, message, &tree.to_string(), draft, known).await
+        let checked = self.blocking(move |clone, _| push::check(clone, &on, &changes)).await?;
+        github.propose(base, files, message, &checked, draft, known).await
     }
 
     /// The pull request of the branch, open or not, whose body begins with the marker.

@@ -16,6 +16,7 @@ use super::config::path_is_plain;
 use super::files::is_file;
 use super::git::{GitClone, oid_of, sha_of};
 use super::remote_error::{CommitError, RepositoryError};
+use super::signing;
 use crate::model::manifest::CommitSha;
 
 /// What is pushed, for as long as it is pushed.
@@ -23,6 +24,13 @@ const NEXT_REF: &str = "refs/riposte/next";
 
 /// How much of a hook's words is kept, in bytes.
 const WORDS_BYTES_MAX: usize = 2048;
+
+/// How servers say that somebody was faster.
+const LOST_RACE: [&str; 6] =
+    ["fetch first", "non-fast-forward", "failed to update ref", "lock", "stale", "old value"];
+
+/// How servers, and the hooks of GitLab and Gitea, say that they could not look at a push.
+const IN_TROUBLE: [&str; 4] = ["unpacker error", "internal api", "internal server error", "internal error"];
 
 /// What the server said during a push.
 #[derive(Default)]
@@ -37,8 +45,23 @@ struct Report {
     words: RefCell<Vec<u8>>,
 }
 
+/// What a commit of files would be.
+#[derive(Debug)]
+pub(super) struct Checked {
+    /// The tree that it is made on.
+    pub(super) base_tree: Oid,
+    /// The tree that it makes.
+    pub(super) tree: Oid,
+    /// The paths of the files that are executable, and stay so.
+    pub(super) executables: Vec<String>,
+}
+
 /// The tree of `base` with these files, checked against limits and against changing nothing.
-pub(super) fn check(clone: &GitClone, base: &CommitSha, files: &[FileChange]) -> Result<Oid, CommitError> {
+pub(super) fn check(
+    clone: &GitClone,
+    base: &CommitSha,
+    files: &[FileChange],
+) -> Result<Checked, CommitError> {
     let max = clone.remote.limits.commit_bytes_max;
     let bytes = files.iter().filter_map(|file| file.content.as_ref()).map(String::len).sum::<usize>();
     if bytes > max {
@@ -46,8 +69,8 @@ pub(super) fn check(clone: &GitClone, base: &CommitSha, files: &[FileChange]) ->
     }
     let repository = clone.open()?;
     let found = repository.find_commit(oid_of(base)).map_err(of_clone)?;
-    let tree = tree_with(&repository, &found, files)?;
-    if tree == found.tree_id() { Err(CommitError::Unchanged) } else { Ok(tree) }
+    let checked = tree_with(&repository, &found, files)?;
+    if checked.tree == checked.base_tree { Err(CommitError::Unchanged) } else { Ok(checked) }
 }
 
 /// Commits and pushes.
@@ -72,8 +95,11 @@ pub(super) fn push(
     }
 }
 
-/// Whether these credentials may push, as far as asking tells.
+/// Whether the key can sign and these credentials may push, as far as asking tells.
 pub(super) fn check_access(clone: &GitClone) -> Result<(), RepositoryError> {
+    if let Some(signing) = &clone.remote.signing {
+        signing::sign(signing, b"")?;
+    }
     let url = clone.remote.url.as_str();
     let failed = |source| RepositoryError::of_remote("ask whether pushing is allowed", url, source);
     if let Some(path) = clone.local_path()? {
@@ -183,15 +209,18 @@ impl Report {
         }
     }
 
-    /// The server took the commit but did not update the branch. Its words are all there is: a lost
-    /// race is told from a hook by them.
+    /// The server took the commit but did not update the branch. Its words are all there is: a lost race
+    /// and a server in trouble are told from a rule of the branch by them.
     fn refused(&self, clone: &GitClone, refusal: &str) -> CommitError {
-        let lost = ["fetch first", "non-fast-forward", "failed to update ref", "lock", "stale", "old value"];
-        if !refusal.contains("hook") && lost.iter().any(|words| refusal.contains(words)) {
+        let said = |words: &[&str], text: &str| words.iter().any(|words| text.contains(words));
+        if !refusal.contains("hook") && said(&LOST_RACE, refusal) {
             return head_moved(clone);
         }
         let words = String::from_utf8_lossy(&self.words.borrow()).trim().to_owned();
         let reason = if words.is_empty() { refusal.to_owned() } else { format!("{refusal}: {words}") };
+        if said(&IN_TROUBLE, &reason.to_ascii_lowercase()) {
+            return RepositoryError::Unreachable { remote: clone.name(), reason }.into();
+        }
         CommitError::Protected { branch: clone.remote.branch.clone(), reason }
     }
 }
@@ -204,20 +233,29 @@ fn make_commit(
     message: &str,
 ) -> Result<Oid, CommitError> {
     let parent = repository.find_commit(oid_of(base)).map_err(of_clone)?;
-    let tree = repository.find_tree(tree_with(repository, &parent, files)?).map_err(of_clone)?;
+    let tree = tree_with(repository, &parent, files)?.tree;
+    let tree = repository.find_tree(tree).map_err(of_clone)?;
     let committer = &clone.remote.committer;
     let author = Signature::now(&committer.name, &committer.email).map_err(of_clone)?;
-    let commit = repository.commit(None, &author, &author, message, &tree, &[&parent]).map_err(of_clone)?;
-    Ok(commit)
+    let Some(signing) = &clone.remote.signing else {
+        let made = repository.commit(None, &author, &author, message, &tree, &[&parent]);
+        return Ok(made.map_err(of_clone)?);
+    };
+    let text = repository.commit_create_buffer(&author, &author, message, &tree, &[&parent]);
+    let text = text.map_err(of_clone)?;
+    let text = text.as_str().map_err(of_clone)?;
+    let signature = signing::sign(signing, text.as_bytes())?;
+    // A last line end would become an empty line of the header, which git does not write.
+    Ok(repository.commit_signed(text, signature.trim_end(), None).map_err(of_clone)?)
 }
 
 fn tree_with(
     repository: &git2::Repository,
     base: &git2::Commit<'_>,
     files: &[FileChange],
-) -> Result<Oid, CommitError> {
+) -> Result<Checked, CommitError> {
     let tree = base.tree().map_err(of_clone)?;
-    let mut update = TreeUpdateBuilder::new();
+    let (mut update, mut executables) = (TreeUpdateBuilder::new(), Vec::new());
     for file in files {
         let bad = |reason| CommitError::BadPath { path: file.path.clone(), reason };
         if !path_is_plain(&file.path) {
@@ -235,6 +273,9 @@ fn tree_with(
         };
         match &file.content {
             Some(content) => {
+                if mode == FileMode::BlobExecutable {
+                    executables.push(file.path.clone());
+                }
                 let blob = repository.blob(content.as_bytes()).map_err(of_clone)?;
                 update.upsert(file.path.as_str(), blob, mode);
             }
@@ -243,7 +284,8 @@ fn tree_with(
             }
         }
     }
-    Ok(update.create_updated(repository, &tree).map_err(of_clone)?)
+    let made = update.create_updated(repository, &tree).map_err(of_clone)?;
+    Ok(Checked { base_tree: tree.id(), tree: made, executables })
 }
 
 fn head_moved(clone: &GitClone) -> CommitError {

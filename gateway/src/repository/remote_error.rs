@@ -264,6 +264,8 @@ impl RepositoryError {
             (ErrorCode::Owner, _) => Self::Forbidden { remote, reason },
             (_, ErrorClass::Http | ErrorClass::Net | ErrorClass::None) => Self::of_http(remote, reason),
             (ErrorCode::NotFound, ErrorClass::Repository | ErrorClass::Os) => Self::NotFound { what: remote },
+            // "cannot extend packfile": our own disk.
+            (_, ErrorClass::Os) if reason.contains("pack") => Self::Git { operation, source },
             (_, ErrorClass::Os | ErrorClass::Ssl | ErrorClass::Ssh | ErrorClass::Callback) => {
                 Self::Unreachable { remote, reason }
             }

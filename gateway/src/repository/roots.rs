@@ -4,10 +4,11 @@
 //! applied has no objects then.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use super::flux::FluxKustomization;
-use super::index::{Entry, File, SourceFile};
+use super::index::{Entry, Indexed};
 use super::kustomize::{Layer, is_kustomization};
 use super::overlay::{ClusterFolder, Overlays, Placement, Root, Step, at, split};
 
@@ -26,7 +27,7 @@ const UNREACHED: &str =
 /// The kustomizations by their folders, and what they list.
 pub(super) struct Graph<'a> {
     by_folder: BTreeMap<&'a str, Result<Arc<Layer>, String>>,
-    files: BTreeMap<&'a str, (&'a SourceFile, &'a File)>,
+    files: &'a BTreeMap<String, Arc<Indexed>>,
     /// Files and folders that some kustomization includes.
     included: BTreeSet<String>,
     /// Files that are some kustomization's patches, by that one's path.
@@ -34,29 +35,25 @@ pub(super) struct Graph<'a> {
 }
 
 impl<'a> Graph<'a> {
-    pub(super) fn read(files: &'a [(SourceFile, Arc<File>)]) -> Self {
-        let mut graph = Self {
-            by_folder: BTreeMap::new(),
-            files: files.iter().map(|(file, read)| (file.path.as_str(), (file, read.as_ref()))).collect(),
-            included: BTreeSet::new(),
-            patches: BTreeMap::new(),
-        };
-        for (file, read) in files {
-            let (folder, name) = split(&file.path);
+    pub(super) fn read(files: &'a BTreeMap<String, Arc<Indexed>>) -> Self {
+        let mut graph =
+            Self { by_folder: BTreeMap::new(), files, included: BTreeSet::new(), patches: BTreeMap::new() };
+        for (path, file) in files {
+            let (folder, name) = split(path);
             if !is_kustomization(name) {
                 continue;
             }
-            let layer = match read.as_ref() {
-                Err(reason) => Err(format!("{}: {reason}", file.path)),
+            let layer = match file.objects.as_ref() {
+                Err(reason) => Err(format!("{path}: {reason}")),
                 Ok(entries) => match entries.first().and_then(|entry| entry.kustomization.as_deref()) {
-                    Some(said) => Ok(Arc::new(Layer::read(at(&file.path, 0, ""), folder, said))),
+                    Some(said) => Ok(Arc::new(Layer::read(at(path, 0, ""), folder, said))),
                     None => continue,
                 },
             };
             if let Ok(layer) = &layer {
                 graph.included.extend(layer.resources.iter().chain(&layer.components).cloned());
                 let patches = layer.all_patches().filter_map(|patch| patch.file());
-                graph.patches.extend(patches.map(|patch| (patch.to_owned(), file.path.clone())));
+                graph.patches.extend(patches.map(|patch| (patch.to_owned(), path.clone())));
             }
             let twice = || {
                 Err(format!("{} has several kustomizations", if folder.is_empty() { "/" } else { folder }))
@@ -70,13 +67,14 @@ impl<'a> Graph<'a> {
     fn scan(&self, folder: &str) -> Vec<String> {
         let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
         let mut found = Vec::<String>::new();
-        let below = self.files.range(prefix.as_str()..).take_while(|(path, _)| path.starts_with(&prefix));
+        let from = (Bound::Included(prefix.as_str()), Bound::Unbounded);
+        let below = self.files.range::<str, _>(from).take_while(|(path, _)| path.starts_with(&prefix));
         for (path, _) in below {
             let inner = path[prefix.len()..].match_indices('/').map(|(at, _)| &path[..prefix.len() + at]);
             match inner.into_iter().find(|inner| self.by_folder.contains_key(inner)) {
                 Some(inner) if found.last().is_none_or(|last| last != inner) => found.push(inner.to_owned()),
                 Some(_) => {}
-                None if path.ends_with(".yaml") || path.ends_with(".yml") => found.push((*path).to_owned()),
+                None if path.ends_with(".yaml") || path.ends_with(".yml") => found.push(path.clone()),
                 None => {}
             }
         }
@@ -84,19 +82,23 @@ impl<'a> Graph<'a> {
     }
 
     pub(super) fn entries(&self, path: &str) -> &[Entry] {
-        let read = self.files.get(path).and_then(|(_, read)| read.as_ref().ok());
-        read.map(Vec::as_slice).unwrap_or_default()
+        self.files.get(path).map(|file| file.entries()).unwrap_or_default()
     }
 
     pub(super) fn text(&self, path: &str) -> Option<&'a str> {
-        self.files.get(path).map(|(file, _)| file.text.as_ref())
+        self.files.get(path).map(|file| file.source.text.as_ref())
     }
 
-    /// The kustomization in whose folder, or below, a file lies, if that one cannot be read.
-    fn unreadable_above(&self, path: &str) -> Option<&str> {
+    /// The files that are some kustomization's patches.
+    pub(super) fn into_patches(self) -> BTreeSet<String> {
+        self.patches.into_keys().collect()
+    }
+
+    /// Why nobody knows what is made of a file in whose folder, or above, a kustomization cannot be read.
+    fn unreadable_above(&self, path: &str) -> Option<String> {
         let folders = path.match_indices('/').map(|(at, _)| &path[..at]).chain([""]);
-        let found = folders.filter_map(|folder| self.by_folder.get(folder)?.as_ref().err());
-        found.map(String::as_str).next()
+        let mut found = folders.filter_map(|folder| self.by_folder.get(folder)?.as_ref().err());
+        found.next().map(|reason| format!("a kustomization that is left out may apply it: {reason}"))
     }
 }
 
@@ -288,20 +290,21 @@ impl<'g, 'a> Walk<'g, 'a> {
     fn plain_files(&mut self, included: &BTreeSet<String>, flux: &[FluxKustomization]) {
         let graph = self.graph;
         for path in graph.files.keys() {
-            if let Some(found) = self.overlays.placements.get(*path) {
-                if found.len() > ROOTS_MAX {
-                    Arc::make_mut(&mut self.overlays.placements).remove(*path);
-                    let reason = format!("it is applied in more than {ROOTS_MAX} ways");
-                    self.cannot(&[(*path).to_owned()], &reason);
+            if let Some(found) = self.overlays.placements.get(path) {
+                let too_many =
+                    (found.len() > ROOTS_MAX).then(|| format!("it is applied in more than {ROOTS_MAX} ways"));
+                if let Some(reason) = too_many.or_else(|| graph.unreadable_above(path)) {
+                    Arc::make_mut(&mut self.overlays.placements).remove(path);
+                    self.cannot(&[path.clone()], &reason);
                 } else if let Some(reason) =
                     flux.iter().find_map(|kustomization| kustomization.may_have(path))
                 {
                     // Its objects are known; whether they are that root's alone is not.
-                    self.cannot(&[(*path).to_owned()], &reason);
+                    self.cannot(&[path.clone()], &reason);
                 }
                 continue;
             }
-            if self.overlays.left_out.contains_key(*path) {
+            if self.overlays.left_out.contains_key(path) {
                 continue;
             }
             let (folder, name) = split(path);
@@ -314,30 +317,27 @@ impl<'g, 'a> Walk<'g, 'a> {
                 None
             } else if let Some(Err(reason)) = own {
                 Some(format!("the kustomization of its folder cannot be read: {reason}"))
-            } else if included.contains(*path) {
+            } else if included.contains(path) {
                 Some(UNREACHED.to_owned())
-            } else if let Some(owner) = graph.patches.get(*path) {
-                Arc::make_mut(&mut self.overlays.patches).insert((*path).to_owned());
+            } else if let Some(owner) = graph.patches.get(path) {
+                Arc::make_mut(&mut self.overlays.patches).insert(path.clone());
                 Some(format!("it is a patch of {owner}"))
             } else if own.is_some_and(Result::is_ok) {
                 Some("the kustomization of its folder does not list it under resources".to_owned())
             } else if let Some(reason) = graph.unreadable_above(path) {
-                Some(format!("a kustomization above it cannot be read: {reason}"))
+                Some(reason)
             } else {
                 flux.iter().find_map(|kustomization| kustomization.may_have(path))
             };
             if let Some(reason) = reason {
-                self.cannot(&[(*path).to_owned()], &reason);
+                self.cannot(&[path.clone()], &reason);
                 continue;
             }
             let root = self.overlays.roots.len();
             let clusters = self.clusters_of(path);
-            Arc::make_mut(&mut self.overlays.roots).push(Root { name: (*path).to_owned(), clusters });
+            Arc::make_mut(&mut self.overlays.roots).push(Root { name: path.clone(), clusters });
             let placement = Arc::new(Placement { root, layers: Vec::new() });
-            Arc::make_mut(&mut self.overlays.placements)
-                .entry((*path).to_owned())
-                .or_default()
-                .push(placement);
+            Arc::make_mut(&mut self.overlays.placements).entry(path.clone()).or_default().push(placement);
         }
     }
 }

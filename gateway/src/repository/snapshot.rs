@@ -3,18 +3,18 @@
 //! Files that cannot be trusted to be read right (templates, encrypted files, damaged or hostile
 //! ones) are left out with a reason, and can neither be looked up nor changed.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
+use git2::Oid;
 use serde_json::Value;
 
+use super::content::{Changes, Content, Instance};
 use super::effective::Effective;
 use super::helm::Release;
-use super::index::{self, Entry, SourceFile};
-use super::kustomize::{Kustomizations, Names, is_kustomization};
-use super::overlay::{ClusterFolder, Overlays, Placement};
+use super::index::{Indexed, Place, SourceFile};
+use super::kustomize::is_kustomization;
+use super::overlay::{ClusterFolder, Placement};
 use super::owner;
-use super::yaml::documents;
 use crate::model::manifest::{CommitSha, ObjectRef};
 
 /// An object as the cluster has it, and where it stands.
@@ -24,11 +24,21 @@ pub struct Located {
     pub path: String,
     /// Which document of the file, from 0.
     pub document: usize,
+    /// Which element of the document's `items`, from 0, where that is a list.
+    pub item: Option<usize>,
     /// The manifest as data, after all kustomizations.
     pub manifest: Value,
     /// How roots reach it; all make the same of it.
     pub(super) placements: Vec<Arc<Placement>>,
     pub(super) effective: Effective,
+}
+
+impl Located {
+    /// Where in its file it stands.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        Place { document: self.document, item: self.item }
+    }
 }
 
 /// Where a custom kind is defined.
@@ -38,16 +48,8 @@ pub struct Definition {
     pub path: String,
     /// The id of its blob: the same id, the same text.
     pub blob: String,
-    /// Which document of the file, from 0.
-    pub document: usize,
-}
-
-/// Where an object stands, and how a root reaches it.
-#[derive(Debug, Clone)]
-pub(super) struct Instance {
-    pub(super) path: String,
-    pub(super) document: usize,
-    pub(super) placement: Arc<Placement>,
+    /// Where in the file.
+    pub place: Place,
 }
 
 /// An object that cannot be pointed at.
@@ -56,7 +58,7 @@ pub enum LookupError {
     /// No file has it.
     #[error("the desired state has no such object")]
     Unknown,
-    /// Several documents have it.
+    /// Several documents, or items of lists, have it.
     #[error("it stands in several places: {}", .0.join(", "))]
     Ambiguous(Vec<String>),
     /// What the cluster has of it cannot be computed with certainty.
@@ -80,10 +82,24 @@ pub enum OwnerLookupError {
 #[error("cluster {0} is not configured")]
 pub struct UnknownCluster(String);
 
+/// How the manifest files of a commit differ from those of a snapshot.
+#[derive(Debug)]
+pub(super) struct Difference<'a> {
+    /// The tree of the folder that is read.
+    pub(super) tree: Oid,
+    /// What each file that differs is now.
+    pub(super) files: Changes,
+    /// What they differ from; `None` for all files of the commit.
+    pub(super) since: Option<&'a Snapshot>,
+}
+
 /// The desired state at one commit, read-only; all of it, or what is one cluster's.
+///
+/// What did not change since the snapshot before this one is shared with it.
 #[derive(Debug)]
 pub struct Snapshot {
     commit: CommitSha,
+    tree: Oid,
     pause: Option<String>,
     pub(super) content: Arc<Content>,
     /// Which of the configured clusters it is of.
@@ -92,65 +108,32 @@ pub struct Snapshot {
     releases: OnceLock<Vec<Release>>,
 }
 
-/// What the commit has.
-#[derive(Debug)]
-pub(super) struct Content {
-    file_bytes_max: usize,
-    clusters: Vec<ClusterFolder>,
-    kustomizations: Kustomizations,
-    pub(super) overlays: Overlays,
-    pub(super) names: Names,
-    files: BTreeMap<String, SourceFile>,
-    pub(super) objects: BTreeMap<ObjectRef, Vec<Instance>>,
-    /// By group and kind.
-    definitions: BTreeMap<(String, String), Vec<Definition>>,
-    /// What each blob holds, for the snapshot after this one.
-    read: HashMap<String, Arc<index::File>>,
-    skipped: Vec<(String, String)>,
-}
-
 impl Snapshot {
-    /// Indexes the files of a commit; what `previous` has read is not parsed again.
+    /// Indexes the files of a commit; only what differs is looked at.
     pub(super) fn build(
         commit: CommitSha,
-        files: Vec<SourceFile>,
+        difference: Difference<'_>,
         file_bytes_max: usize,
         clusters: &[ClusterFolder],
-        previous: Option<&Self>,
     ) -> Self {
-        let mut read = HashMap::with_capacity(files.len());
-        let indexed: Vec<(SourceFile, Arc<index::File>)> = files
-            .into_iter()
-            .map(|file| {
-                let known = previous.and_then(|previous| previous.content.read.get(&file.blob)).cloned();
-                let entries = known.unwrap_or_else(|| Arc::new(index::read(&file.text)));
-                read.insert(file.blob.clone(), Arc::clone(&entries));
-                (file, entries)
-            })
-            .collect();
-        let mut content = Content {
-            file_bytes_max,
-            clusters: clusters.to_vec(),
-            kustomizations: Kustomizations::read(&indexed),
-            overlays: Overlays::read(&indexed, clusters),
-            names: Names::default(),
-            files: BTreeMap::new(),
-            objects: BTreeMap::new(),
-            definitions: BTreeMap::new(),
-            read,
-            skipped: Vec::new(),
+        let Difference { tree, files, since } = difference;
+        let mut content = match since {
+            Some(since) => since.content.as_ref().clone(),
+            None => Content::new(file_bytes_max, clusters),
         };
-        for (file, entries) in indexed {
-            let placements = content.overlays.placements(&file.path).map(<[_]>::to_vec);
-            match (entries.as_ref(), placements) {
-                (Ok(entries), Ok(placements)) => content.add(&file, entries, &placements),
-                (Err(reason), _) => content.skipped.push((file.path.clone(), reason.clone())),
-                (_, Err(reason)) => content.skipped.push((file.path.clone(), reason)),
-            }
-            content.files.insert(file.path.clone(), file);
-        }
+        content.change(files);
         let (content, releases) = (Arc::new(content), OnceLock::new());
-        Self { commit, pause: None, content, cluster: None, releases }
+        Self { commit, tree, pause: None, content, cluster: None, releases }
+    }
+
+    /// The tree of the folder that was read.
+    pub(super) fn tree(&self) -> Oid {
+        self.tree
+    }
+
+    /// How long the texts of all files are together.
+    pub(super) fn bytes(&self) -> usize {
+        self.content.bytes
     }
 
     /// The commit.
@@ -183,8 +166,21 @@ impl Snapshot {
     pub fn of_cluster(&self, name: &str) -> Result<Self, UnknownCluster> {
         let found = self.content.clusters.iter().position(|cluster| cluster.name == name);
         let cluster = Some(found.ok_or_else(|| UnknownCluster(name.to_owned()))?);
-        let (commit, pause) = (self.commit.clone(), self.pause.clone());
-        Ok(Self { commit, pause, content: Arc::clone(&self.content), cluster, releases: OnceLock::new() })
+        let (commit, tree, pause) = (self.commit.clone(), self.tree, self.pause.clone());
+        Ok(Self {
+            commit,
+            tree,
+            pause,
+            content: Arc::clone(&self.content),
+            cluster,
+            releases: OnceLock::new(),
+        })
+    }
+
+    /// The cluster's name, if it is one cluster's.
+    #[must_use]
+    pub fn cluster(&self) -> Option<&str> {
+        self.cluster.map(|index| self.content.clusters[index].name.as_str())
     }
 
     /// Whether a root applies to the cluster of this snapshot.
@@ -194,7 +190,7 @@ impl Snapshot {
     }
 
     fn instances(&self, target: &ObjectRef) -> Vec<&Instance> {
-        let all = self.content.objects.get(target).map(Vec::as_slice).unwrap_or_default();
+        let all = self.content.objects.get(target).map(AsRef::as_ref).unwrap_or_default();
         all.iter().filter(|instance| self.sees(instance)).collect()
     }
 
@@ -210,7 +206,7 @@ impl Snapshot {
         }
         let Some((first, effective)) = found.first() else { return Err(LookupError::Unknown) };
         let stands_there =
-            |instance: &Instance| (&instance.path, instance.document) == (&first.path, first.document);
+            |instance: &Instance| (&instance.path, instance.place) == (&first.path, first.place);
         let same_place = found.iter().all(|(instance, _)| stands_there(instance));
         let same = same_place && found.iter().all(|(_, other)| other.manifest() == effective.manifest());
         if !same {
@@ -219,7 +215,8 @@ impl Snapshot {
         }
         Ok(Located {
             path: first.path.clone(),
-            document: first.document,
+            document: first.place.document,
+            item: first.place.item,
             manifest: effective.manifest().clone(),
             placements: found.iter().map(|(instance, _)| Arc::clone(&instance.placement)).collect(),
             effective: effective.clone(),
@@ -246,7 +243,7 @@ impl Snapshot {
     /// A CustomResourceDefinition as data.
     #[must_use]
     pub fn definition(&self, definition: &Definition) -> Option<Value> {
-        self.content.document(&definition.path, definition.document)
+        self.content.document(&definition.path, definition.place)
     }
 
     /// The manifest of an object that stands in one place.
@@ -262,7 +259,14 @@ impl Snapshot {
             target.kind == kind
                 && namespace.is_none_or(|namespace| target.namespace.as_deref() == Some(namespace))
         };
-        self.content.objects.keys().filter(fits).filter(|target| self.is_there(target)).cloned().collect()
+        self.content
+            .objects
+            .keys()
+            .map(AsRef::as_ref)
+            .filter(fits)
+            .filter(|target| self.is_there(target))
+            .cloned()
+            .collect()
     }
 
     /// The object that a pod comes from, by the pod's name: one that makes such pods, or else the
@@ -271,7 +275,7 @@ impl Snapshot {
     /// # Errors
     /// When no object or several could have made it.
     pub fn owner(&self, namespace: &str, pod: &str) -> Result<ObjectRef, OwnerLookupError> {
-        let keys = self.content.objects.keys();
+        let keys = self.content.objects.keys().map(AsRef::as_ref);
         let in_namespace = keys.filter(|target| target.namespace.as_deref() == Some(namespace));
         let makes = in_namespace.filter(|target| owner::makes(&target.kind, &target.name, pod));
         let mut candidates: Vec<ObjectRef> = makes.filter(|target| self.is_there(target)).cloned().collect();
@@ -288,7 +292,8 @@ impl Snapshot {
 
     fn releases(&self) -> &[Release] {
         self.releases.get_or_init(|| {
-            let targets = self.content.objects.keys().filter(|target| Release::is_one(target));
+            let targets =
+                self.content.objects.keys().map(AsRef::as_ref).filter(|target| Release::is_one(target));
             let there = targets.filter(|target| self.is_there(target));
             there.map(|target| Release::read(target, self.manifest(target).as_ref())).collect()
         })
@@ -318,7 +323,7 @@ impl Snapshot {
             return Err(format!("{path} is a kustomization, and other files hang on it"));
         }
         // A kustomization may call it as its file does.
-        let manifest = self.content.document(path, located.document).unwrap_or_default();
+        let manifest = self.content.document(path, located.place()).unwrap_or_default();
         let written = manifest.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
         let written = ObjectRef { name: written.to_owned(), ..target.clone() };
         let can = |target| self.content.kustomizations.can_lose_object(target, path, |path| self.text(path));
@@ -332,8 +337,8 @@ impl Snapshot {
     pub fn can_lose_file(&self, path: &str) -> Result<(), String> {
         self.content.kustomizations.can_lose_file(path)?;
         let may_list = |(left_out, _): &&(String, String)| {
-            is_kustomization(file_name(left_out))
-                && self.text(left_out).is_some_and(|text| text.contains(file_name(path)))
+            let names = |file: &Indexed| !file.has_text || file.source.text.contains(file_name(path));
+            is_kustomization(file_name(left_out)) && self.indexed(left_out).is_some_and(names)
         };
         match self.content.skipped.iter().find(may_list) {
             Some((left_out, reason)) => {
@@ -347,29 +352,28 @@ impl Snapshot {
     #[must_use]
     pub fn may_have(&self, target: &ObjectRef) -> Option<(&str, &str)> {
         let may = |(path, _): &&(String, String)| {
-            let text = self.text(path).unwrap_or_default();
-            let content = &self.content;
-            !content.kustomizations.leaves_out(path)
-                && !content.overlays.patches.contains(path)
-                && index::speaks_of(text, &target.kind, &target.name)
+            let speaks = |file: &Indexed| file.may_speak_of(&target.kind, &target.name);
+            !self.content.kustomizations.leaves_out(path)
+                && !self.content.overlays.patches.contains(path)
+                && self.indexed(path).is_some_and(speaks)
         };
         self.content.skipped.iter().find(may).map(|(path, reason)| (path.as_str(), reason.as_str()))
     }
 
-    /// The text of a file.
+    /// The text of a file; empty for one that is too large or no UTF-8.
     #[must_use]
     pub fn text(&self, path: &str) -> Option<&str> {
         self.content.text(path)
     }
 
-    /// The file at a path.
-    pub(super) fn file(&self, path: &str) -> Option<&SourceFile> {
-        self.content.files.get(path)
+    /// The file at a path, and what is in it.
+    pub(super) fn indexed(&self, path: &str) -> Option<&Indexed> {
+        self.content.files.get(path).map(AsRef::as_ref)
     }
 
     /// Every manifest file, in the order of the paths.
-    pub fn files(&self) -> impl Iterator<Item = &SourceFile> {
-        self.content.files.values()
+    pub fn files(&self) -> impl ExactSizeIterator<Item = &SourceFile> {
+        self.content.files.values().map(|file| &file.source)
     }
 
     /// Files that were left out, each with the reason.
@@ -381,56 +385,12 @@ impl Snapshot {
     /// How many objects it has.
     #[must_use]
     pub fn objects(&self) -> usize {
-        self.content.objects.values().flatten().filter(|instance| self.sees(instance)).count()
-    }
-}
-
-impl Content {
-    fn add(&mut self, file: &SourceFile, entries: &[Entry], placements: &[Arc<Placement>]) {
-        for entry in entries.iter().filter(|entry| !entry.name.is_empty()) {
-            if let Some(defined) = &entry.defines {
-                let (path, blob) = (file.path.clone(), file.blob.clone());
-                let definition = Definition { path, blob, document: entry.document };
-                self.definitions.entry(defined.clone()).or_default().push(definition);
-            }
-            for placement in placements {
-                let (target, names) = self.overlays.identity(placement, entry);
-                if self.overlays.renames(placement) {
-                    self.names.add(placement.root, &entry.kind, target.namespace.as_deref(), &names);
-                }
-                let (path, placement) = (file.path.clone(), Arc::clone(placement));
-                let instance = Instance { path, document: entry.document, placement };
-                self.objects.entry(target).or_default().push(instance);
-            }
-        }
-    }
-
-    fn text(&self, path: &str) -> Option<&str> {
-        self.files.get(path).map(|file| file.text.as_ref())
-    }
-
-    /// A document of a file. It was read before, or its place would not be known.
-    fn document(&self, path: &str, document: usize) -> Option<Value> {
-        let documents = documents(self.text(path).unwrap_or_default());
-        documents.ok().and_then(|mut documents| documents.drain(..).nth(document))
-    }
-
-    /// What a root makes of an object; `None` when it takes it away.
-    fn effective(&self, target: &ObjectRef, instance: &Instance) -> Result<Option<Effective>, String> {
-        let Some(manifest) = self.document(&instance.path, instance.document) else { return Ok(None) };
-        let found =
-            self.overlays.effective(&instance.placement, manifest, &self.names, &|path| self.text(path))?;
-        match found {
-            Some(found) if !found.is(target) => Err("a patch gives it another name or namespace".to_owned()),
-            found => Ok(found),
-        }
-    }
-
-    /// For people: where an object stands, and through which root.
-    fn told(&self, instance: &Instance, with_root: bool) -> String {
-        let place = format!("{} document {}", instance.path, instance.document + 1);
-        let root = &self.overlays.roots[instance.placement.root].name;
-        if with_root { format!("{place} through {root}") } else { place }
+        self.content
+            .objects
+            .values()
+            .flat_map(|places| places.iter())
+            .filter(|instance| self.sees(instance))
+            .count()
     }
 }
 

@@ -16,11 +16,13 @@ use serde_json::{Map, Value, json};
 use self::change::{Changed, changed, mapped, overlaps, removed, set};
 use self::edits::Edits;
 use self::setter::{Setter, setter};
+use super::content::Content;
 use super::edit::{EditError, written};
 use super::effective::VARIABLE;
+use super::index::Place;
 use super::kustomize::{At, Names, Object, SCALED};
 use super::overlay::{Overlays, Placement};
-use super::snapshot::{Content, Located, Snapshot};
+use super::snapshot::{Located, Snapshot};
 use crate::model::manifest::ObjectRef;
 
 /// The files as the changes so far have left them.
@@ -29,8 +31,8 @@ pub trait Working {
     fn text(&self, path: &str) -> Option<&str>;
     /// The files that are not as in the snapshot.
     fn changed(&self) -> Vec<&str>;
-    /// Which document of its file an object is by now; `None` when it is gone.
-    fn document(&self, path: &str, document: usize) -> Option<usize>;
+    /// Where in its file an object stands by now; `None` when it is gone.
+    fn place(&self, path: &str, place: Place) -> Option<Place>;
 }
 
 /// Files by their paths.
@@ -51,7 +53,7 @@ struct Task<'a> {
     overlays: Overlays,
     working: &'a dyn Working,
     located: &'a Located,
-    document: usize,
+    place: Place,
     before: &'a Value,
     after: &'a Value,
     changes: Vec<Changed>,
@@ -80,10 +82,10 @@ impl Snapshot {
         let texts = |path: &str| working.text(path);
         let touched: BTreeSet<&str> = working.changed().into_iter().collect();
         let overlays = self.content.overlays.reread(&touched, &texts).map_err(cannot)?;
-        let document = working.document(&located.path, located.document);
-        let document = document.ok_or_else(|| cannot("the object is gone".to_owned()))?;
+        let place = working.place(&located.path, located.place());
+        let place = place.ok_or_else(|| cannot("the object is gone".to_owned()))?;
         let content = &self.content;
-        let task = Task { content, overlays, working, located, document, before, after, changes };
+        let task = Task { content, overlays, working, located, place, before, after, changes };
         task.write()
     }
 
@@ -172,7 +174,8 @@ impl Task<'_> {
     /// The manifest as its file has it by now.
     fn base(&self) -> Result<Value, EditError> {
         let text = self.working.text(&self.located.path).unwrap_or_default();
-        let found = super::edit::read(text)?.into_iter().nth(self.document);
+        let documents = super::edit::read(text)?;
+        let found = self.place.find(&documents).cloned();
         found.ok_or_else(|| EditError::Unreadable("the document is gone".to_owned()))
     }
 
@@ -234,7 +237,7 @@ impl Task<'_> {
                 let steps = mapped(self.before, base, &change.steps).ok_or_else(|| self.elsewhere(change))?;
                 set(&mut now, &steps, change.new.as_ref()).map_err(EditError::Overlay)?;
             }
-            edits.replace(&self.located.path, self.document, &now)?;
+            edits.replace(&self.located.path, self.place, &now)?;
         }
         Ok((edits, of_new))
     }

@@ -97,6 +97,10 @@ async fn ready(State(app): State<App>) -> Response {
                 let (by, since) = (pause.by.as_str(), clock::rfc3339(pause.since_us));
                 text.push_str(&format!("paused, so nothing is committed: by {by} since {since}\n"));
             }
+            // The kind alone: whoever asks here has shown no token.
+            if let Some((kind, _)) = app.pipeline.hold.because() {
+                text.push_str(&format!("reactions wait, because the desired state cannot be read: {kind}\n"));
+            }
             let told = [
                 ("parked, because they keep failing", app.pipeline.parked()),
                 ("not the ones configured", app.pipeline.catalog().stale().map(str::to_owned).collect()),
@@ -119,6 +123,9 @@ async fn ready(State(app): State<App>) -> Response {
 }
 
 async fn metrics(State(app): State<App>) -> Response {
+    if let Err(error) = app.pipeline.queue().await {
+        tracing::warn!(error = %error, "the metrics of the queue are old: the journal does not answer");
+    }
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, content_type)], app.pipeline.metrics.encode()).into_response()
 }

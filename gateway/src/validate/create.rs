@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Draft, Refusal, Rules, check_object, semantics};
+use super::{Draft, Refusal, Rules, check_object, grant, semantics};
 use crate::model::manifest::ObjectRef;
 use crate::repository::edit::{edit, read, written};
 use crate::repository::{Home, LookupError};
@@ -28,21 +28,27 @@ pub(super) fn create(
     }
     reasons.extend(identity(target, manifest, beside).map(|reason| refuse(reason).remove(0)));
     reasons.extend(rules.schemas.check(rules.snapshot, target, None, manifest));
-    reasons.extend(semantics::check(target, manifest));
-    let neighbour =
-        draft.snapshot().locate(beside).map_err(|error| Refusal::Lookup { target: beside.clone(), error });
-    let neighbour = match neighbour {
-        Ok(neighbour) if reasons.is_empty() => neighbour,
-        failed => {
-            reasons.extend(failed.err());
+    reasons.extend(semantics::check(target, None, manifest));
+    reasons.extend(grant::check_labels(rules.grants, target, manifest));
+    let (home, path) = match place(draft, target, manifest, beside) {
+        Ok(place) => place,
+        Err(more) => {
+            // What is wrong with the object has been said; where it would go hangs on it.
+            if reasons.is_empty() || matches!(more.as_slice(), [Refusal::Lookup { .. }]) {
+                reasons.extend(more);
+            }
             return Err(reasons);
         }
     };
-    if is_there(draft, target, manifest).map_err(refuse)? {
+    reasons.extend(grant::check_path(rules.grants, target, &path));
+    if !reasons.is_empty() {
+        return Err(reasons);
+    }
+    // An earlier proposal of the same commit may have made or deleted it.
+    let taken = |reason| draft.taken(target).map_or_else(|| refuse(reason), |taken| vec![taken]);
+    if is_there(draft, target, manifest).map_err(taken)? {
         return Ok(());
     }
-    let home = draft.snapshot().home(&neighbour, target, manifest).map_err(refuse)?;
-    let path = joined(&home.folder, &file_name(target).map_err(refuse)?);
     if draft.has(&path) {
         return Err(refuse(format!("{path} is there already, and has no such object")));
     }
@@ -53,6 +59,22 @@ pub(super) fn create(
     draft.put(&path, text)?;
     draft.now(target, manifest.clone());
     Ok(())
+}
+
+/// Where the new object goes that shall stand beside another one, and its file.
+fn place(
+    draft: &Draft<'_>,
+    target: &ObjectRef,
+    manifest: &Value,
+    beside: &ObjectRef,
+) -> Result<(Home, String), Vec<Refusal>> {
+    let refuse = |reason: String| vec![Refusal::Create { target: target.clone(), reason }];
+    let neighbour = draft.snapshot().locate(beside);
+    let neighbour = neighbour.map_err(|error| vec![Refusal::Lookup { target: beside.clone(), error }])?;
+    let name = file_name(target).map_err(refuse)?;
+    let home = draft.snapshot().home(&neighbour, target, manifest).map_err(refuse)?;
+    let path = joined(&home.folder, &name);
+    Ok((home, path))
 }
 
 /// The manifest says of itself what the plugin says of it.
@@ -76,6 +98,7 @@ fn identity(target: &ObjectRef, manifest: &Value, beside: &ObjectRef) -> Option<
 /// Whether the very same object is there. Kustomize may have given it its namespace.
 fn is_there(draft: &Draft<'_>, target: &ObjectRef, manifest: &Value) -> Result<bool, String> {
     let found = match draft.snapshot().locate(target) {
+        Ok(located) if draft.is_deleted(&located) => return Err("it is deleted".to_owned()),
         Ok(located) => located.manifest,
         Err(LookupError::Unknown) => match draft.manifest(target) {
             Some(made) => made.clone(),

@@ -11,22 +11,25 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::DryRunConfig;
 use super::definition::{Custom, versions};
 use crate::model::manifest::ObjectRef;
-use crate::repository::{Snapshot, edit};
+use crate::repository::{Place, Snapshot, edit};
 
 /// The longest file of definitions that is named in the configuration, in bytes.
 const FILE_BYTES_MAX: u64 = 8 << 20;
 /// The most schemas of the desired state that are kept compiled; then they are made anew.
 const KEPT_MAX: usize = 256;
 
-/// Where the schemas of custom kinds are.
+/// What a valid object is held against.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Config {
     /// Files with CustomResourceDefinitions, or folders of such files. What they define, the
     /// repository's own definitions are not asked for.
     pub crds: Vec<PathBuf>,
+    /// An API server that is asked before each commit.
+    pub dry_run: Option<DryRunConfig>,
 }
 
 /// Definitions that the configuration names cannot be used.
@@ -39,8 +42,8 @@ pub struct DefinitionError {
 
 /// A group and a kind.
 type GroupKind = (String, String);
-/// A blob, a document in it and a version.
-type Key = (String, usize, String);
+/// A blob, a place in it and a version.
+type Key = (String, Place, String);
 type Compiled = Result<Arc<Custom>, String>;
 
 /// The schemas of custom kinds.
@@ -103,7 +106,7 @@ impl CustomSchemas {
         }
         let mut distinct: Vec<(&str, Arc<Custom>)> = Vec::new();
         for definition in definitions {
-            let key = (definition.blob.clone(), definition.document, version.to_owned());
+            let key = (definition.blob.clone(), definition.place, version.to_owned());
             let custom = self.kept(key, || {
                 let found = snapshot.definition(definition).ok_or("it cannot be read")?;
                 Custom::of(&found, version).map(Arc::new)

@@ -3,10 +3,10 @@
 //! What is not there is gone already. Whatever would leave a kustomization that cannot be built, or
 //! what may be there unseen, is refused. Other documents keep every byte.
 
-use super::{Draft, Refusal, Rules, check_object, protects_itself};
+use super::{Draft, Refusal, Rules, check_object, grant, protects_itself};
 use crate::model::manifest::ObjectRef;
 use crate::model::patch::{Change, Changes};
-use crate::repository::edit::without;
+use crate::repository::edit::{read, without};
 use crate::repository::{Located, LookupError, unlisted};
 
 /// Whether a proposal deletes the object.
@@ -29,12 +29,15 @@ pub(super) fn delete(
     let snapshot = draft.snapshot();
     let found = match snapshot.locate(target) {
         Ok(located) => {
+            reasons.extend(grant::check_labels(rules.grants, target, &located.manifest));
+            reasons.extend(grant::check_path(rules.grants, target, &located.path));
             reasons.extend(protects_itself(target, &located.manifest));
             reasons.extend(snapshot.is_its_own(&located).err().map(refusal));
             reasons.extend(snapshot.can_lose_object(target, &located).err().map(refusal));
             Some(located)
         }
         Err(LookupError::Unknown) => {
+            reasons.extend(draft.manifest(target).and(draft.taken(target)));
             let may_have = snapshot.may_have(target);
             reasons.extend(
                 may_have
@@ -58,7 +61,11 @@ fn remove(draft: &mut Draft<'_>, target: &ObjectRef, located: &Located) -> Resul
     let refuse = |reason: String| vec![Refusal::Delete { target: target.clone(), reason }];
     let path = located.path.as_str();
     let edit_refused = |error| vec![Refusal::Edit { target: target.clone(), path: path.to_owned(), error }];
-    match without(draft.text(path), draft.document(located)).map_err(edit_refused)? {
+    let before = draft.text(path);
+    let count = |text: &str| read(text).map_or(0, |documents| documents.len());
+    let left = without(before, draft.place(located)).map_err(edit_refused)?;
+    let with_document = left.as_deref().is_none_or(|left| count(left) < count(before));
+    match left {
         Some(text) => draft.put(path, text)?,
         None => {
             let snapshot = draft.snapshot();
@@ -72,6 +79,6 @@ fn remove(draft: &mut Draft<'_>, target: &ObjectRef, located: &Located) -> Resul
             draft.remove(path);
         }
     }
-    draft.deleted(located);
+    draft.deleted(target, located, with_document);
     Ok(())
 }

@@ -1,4 +1,7 @@
-//! What an operator has granted a plugin: kinds, namespaces, fields. And what a plugin asks for beyond that.
+//! What an operator has granted a plugin: kinds, namespaces, names, labels, paths, fields. And what a
+//! plugin asks for beyond that.
+
+use serde_json::Value;
 
 use super::Refusal;
 use crate::model::manifest::ObjectRef;
@@ -12,10 +15,28 @@ pub(super) fn check_object(grants: &Grants, target: &ObjectRef) -> Vec<Refusal> 
     }
     // An object without a namespace belongs to all of them.
     let namespace = target.namespace.as_deref().unwrap_or("*");
-    if !grants.namespaces.iter().any(|pattern| namespace_fits(pattern, namespace)) {
+    if !grants.namespaces.iter().any(|pattern| fits(pattern, namespace)) {
         reasons.push(Refusal::Namespace { target: target.clone() });
     }
+    if !grants.names.iter().any(|pattern| fits(pattern, &target.name)) {
+        reasons.push(Refusal::Name { target: target.clone() });
+    }
     reasons
+}
+
+/// Whether an object with these labels may be changed, deleted or made. A change is held to the labels
+/// from before it, or a plugin could give itself what it needs.
+pub(super) fn check_labels(grants: &Grants, target: &ObjectRef, manifest: &Value) -> Option<Refusal> {
+    let label = |key: &str| manifest.pointer("/metadata/labels")?.get(key)?.as_str();
+    let missing = |(key, pattern): &(&String, &String)| !label(key).is_some_and(|value| fits(pattern, value));
+    let (key, pattern) = grants.labels.iter().find(missing)?;
+    Some(Refusal::Label { target: target.clone(), label: format!("{key}: {pattern}") })
+}
+
+/// Whether what stands in a file, or would stand there, may be changed.
+pub(super) fn check_path(grants: &Grants, target: &ObjectRef, path: &str) -> Option<Refusal> {
+    let granted = grants.paths.iter().any(|pattern| path_fits(pattern, path));
+    (!granted).then(|| Refusal::Path { target: target.clone(), path: path.to_owned() })
 }
 
 /// What a plugin asks for and is not granted, each as a text; namespaces are not asked for.
@@ -28,21 +49,24 @@ pub fn not_granted(asked: &RequestedGrants, grants: &Grants) -> Vec<String> {
     kinds.chain(fields.map(|field| format!("field {field}"))).chain(flags).collect()
 }
 
-/// Of a kind like `apps/v1/Deployment` the last step alone grants it in every version.
 fn has_kind(grants: &Grants, whole: &str) -> bool {
-    let kind = whole.rsplit('/').next();
-    grants.kinds.iter().any(|granted| granted == whole || Some(granted.as_str()) == kind)
+    grants.kinds.iter().any(|granted| is_kind(granted, whole))
+}
+
+/// Of a kind like `apps/v1/Deployment` the last step alone means it in every version.
+pub(super) fn is_kind(pattern: &str, whole: &str) -> bool {
+    pattern == whole || whole.rsplit('/').next() == Some(pattern)
 }
 
 fn has_field(grants: &Grants, field: &str) -> bool {
     grants.fields.iter().any(|pattern| field_fits(pattern, field))
 }
 
-fn namespace_fits(pattern: &str, namespace: &str) -> bool {
+/// A text, the beginning of one and `*`, or `*` for all.
+pub(super) fn fits(pattern: &str, text: &str) -> bool {
     match pattern.strip_suffix('*') {
-        Some("") => true,
-        Some(prefix) => namespace.starts_with(prefix),
-        None => pattern == namespace,
+        Some(prefix) => text.starts_with(prefix),
+        None => pattern == text,
     }
 }
 
@@ -56,4 +80,10 @@ pub(super) fn check_fields(grants: &Grants, target: &ObjectRef, changed: &[Strin
 fn field_fits(pattern: &str, field: &str) -> bool {
     let mut steps = field.split('/');
     pattern.split('/').all(|wanted| steps.next().is_some_and(|step| wanted == "*" || wanted == step))
+}
+
+/// A pattern grants the file or the folder it names and everything below it; each step is a pattern.
+fn path_fits(pattern: &str, path: &str) -> bool {
+    let mut steps = path.split('/');
+    pattern.trim_end_matches('/').split('/').all(|wanted| steps.next().is_some_and(|step| fits(wanted, step)))
 }

@@ -26,6 +26,28 @@ pub enum Refusal {
         /// The object.
         target: ObjectRef,
     },
+    /// The name is not granted.
+    #[error("{target}: the plugin has no grant for an object of this name")]
+    Name {
+        /// The object.
+        target: ObjectRef,
+    },
+    /// A label that the grants want is missing.
+    #[error("{target}: the plugin has a grant for objects with the label {label}, which it does not have")]
+    Label {
+        /// The object.
+        target: ObjectRef,
+        /// The label and the pattern of its value.
+        label: String,
+    },
+    /// The file is not granted.
+    #[error("{target}: the plugin has no grant for {path}")]
+    Path {
+        /// The object.
+        target: ObjectRef,
+        /// The file that it stands in, or would stand in.
+        path: String,
+    },
     /// A field is not granted.
     #[error("{target}: the plugin has no grant for {}", told(fields))]
     Field {
@@ -102,6 +124,14 @@ pub enum Refusal {
         /// What is wrong.
         reason: String,
     },
+    /// An API server was asked, and refuses it.
+    #[error("{target}: {reason}")]
+    DryRun {
+        /// The object.
+        target: ObjectRef,
+        /// The server's words.
+        reason: String,
+    },
     /// The text cannot be changed so.
     #[error("{target} in {path}: {error}")]
     Edit {
@@ -111,6 +141,16 @@ pub enum Refusal {
         path: String,
         /// Why.
         error: EditError,
+    },
+    /// An earlier proposal of the same commit wants something else.
+    #[error("{target}: {what} by {by}, which comes first in the same commit")]
+    Conflict {
+        /// The object.
+        target: ObjectRef,
+        /// Which field, and what is done with it.
+        what: String,
+        /// The reaction and the plugin that came first.
+        by: String,
     },
     /// The plugin has changed enough for now.
     #[error(
@@ -125,6 +165,19 @@ pub enum Refusal {
         /// The window, in seconds.
         window_s: u32,
     },
+    /// The plugin has changed enough objects for now.
+    #[error(
+        "plugin {plugin} would change more than {workloads_max} objects within {window_s} s, which is \
+         guardrails.workloadsMax: look whether it does what it should, then raise the limit or replay what was refused"
+    )]
+    Workloads {
+        /// The plugin.
+        plugin: String,
+        /// The limit.
+        workloads_max: u32,
+        /// The window, in seconds.
+        window_s: u32,
+    },
     /// The file would be too large.
     #[error("{path} would be larger than {file_bytes_max} bytes")]
     TooLarge {
@@ -136,12 +189,31 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Its place among the reasons: what the plugin may do comes before what is wrong.
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Kind { .. } | Self::Namespace { .. } | Self::Name { .. } => 0,
+            Self::CreateGrant { .. } | Self::DeleteGrant { .. } => 0,
+            Self::Label { .. } | Self::Path { .. } | Self::Field { .. } => 1,
+            Self::Protected { .. } | Self::Window { .. } | Self::Workloads { .. } => 2,
+            Self::Lookup { .. } | Self::Identity { .. } => 3,
+            Self::Schema { .. } => 4,
+            Self::Semantics { .. } => 5,
+            Self::Create { .. } | Self::Delete { .. } | Self::Edit { .. } | Self::TooLarge { .. } => 6,
+            Self::Conflict { .. } => 7,
+            Self::DryRun { .. } => 8,
+        }
+    }
+
     /// The kind in kebab-case.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Kind { .. } => "grant-kind",
             Self::Namespace { .. } => "grant-namespace",
+            Self::Name { .. } => "grant-name",
+            Self::Label { .. } => "grant-label",
+            Self::Path { .. } => "grant-path",
             Self::Field { .. } => "grant-field",
             Self::CreateGrant { .. } => "grant-create",
             Self::Create { .. } => "create",
@@ -154,20 +226,37 @@ impl Refusal {
             Self::Identity { .. } => "identity",
             Self::Schema { .. } => "schema",
             Self::Semantics { .. } => "semantics",
+            Self::DryRun { .. } => "dry-run",
             Self::Edit { .. } => "edit",
+            Self::Conflict { .. } => "conflict",
             Self::Window { .. } => "too-many-commits",
+            Self::Workloads { .. } => "too-many-workloads",
             Self::TooLarge { .. } => "too-large",
         }
     }
 }
 
-/// All reasons against one proposal; at least one.
+/// All reasons against one proposal, in the order of their ranks; at least one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusals(Vec<Refusal>);
+pub struct Refusals(pub(super) Vec<Refusal>);
 
 impl Refusals {
     pub(super) fn new(reasons: Vec<Refusal>) -> Option<Self> {
-        (!reasons.is_empty()).then_some(Self(reasons))
+        (!reasons.is_empty()).then(|| Self::ranked(reasons))
+    }
+
+    /// There is at least one.
+    pub(super) fn ranked(mut reasons: Vec<Refusal>) -> Self {
+        reasons.sort_by_key(Refusal::rank);
+        Self(reasons)
+    }
+
+    /// These and more.
+    #[must_use]
+    pub fn and(mut self, more: Option<Self>) -> Self {
+        self.0.extend(more.into_iter().flat_map(|more| more.0));
+        self.0.sort_by_key(Refusal::rank);
+        self
     }
 
     /// The reasons.

@@ -1,7 +1,7 @@
 //! Strict schemas of Kubernetes' kinds: an unknown field is refused, not dropped. Those of custom
 //! kinds come from their definitions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
@@ -9,6 +9,7 @@ use jsonschema::{ValidationError, Validator};
 use k8s_openapi::api::{apps::v1 as apps, autoscaling::v2 as autoscaling, batch::v1 as batch};
 use k8s_openapi::api::{
     core::v1 as core, networking::v1 as networking, policy::v1 as policy, rbac::v1 as rbac,
+    storage::v1 as storage,
 };
 pub(super) use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use schemars::{JsonSchema, SchemaGenerator};
@@ -22,6 +23,8 @@ use crate::repository::Snapshot;
 
 /// Errors of one object that are told; the rest follows from them more often than not.
 const ERRORS_MAX: usize = 8;
+/// Errors of one object that are collected. One with more is not compared with what it was before.
+const COLLECTED_MAX: usize = 1_000;
 /// The longest of one error, in bytes.
 const REASON_BYTES_MAX: usize = 512;
 
@@ -58,7 +61,7 @@ impl Schemas {
     /// The kinds of Kubernetes itself.
     #[must_use]
     pub fn kubernetes() -> Self {
-        let known: [((&str, &str), Generate); 18] = [
+        let known: [((&str, &str), Generate); 24] = [
             (("apps/v1", "Deployment"), strict::<apps::Deployment>),
             (("apps/v1", "StatefulSet"), strict::<apps::StatefulSet>),
             (("apps/v1", "DaemonSet"), strict::<apps::DaemonSet>),
@@ -69,7 +72,11 @@ impl Schemas {
             (("v1", "Service"), strict::<core::Service>),
             (("v1", "ServiceAccount"), strict::<core::ServiceAccount>),
             (("v1", "ConfigMap"), strict::<core::ConfigMap>),
+            (("v1", "Secret"), strict::<core::Secret>),
             (("v1", "Namespace"), strict::<core::Namespace>),
+            (("v1", "PersistentVolumeClaim"), strict::<core::PersistentVolumeClaim>),
+            (("v1", "LimitRange"), strict::<core::LimitRange>),
+            (("v1", "ResourceQuota"), strict::<core::ResourceQuota>),
             (("networking.k8s.io/v1", "NetworkPolicy"), strict::<networking::NetworkPolicy>),
             (("networking.k8s.io/v1", "Ingress"), strict::<networking::Ingress>),
             (("policy/v1", "PodDisruptionBudget"), strict::<policy::PodDisruptionBudget>),
@@ -77,12 +84,15 @@ impl Schemas {
             (("rbac.authorization.k8s.io/v1", "Role"), strict::<rbac::Role>),
             (("rbac.authorization.k8s.io/v1", "RoleBinding"), strict::<rbac::RoleBinding>),
             (("rbac.authorization.k8s.io/v1", "ClusterRole"), strict::<rbac::ClusterRole>),
+            (("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"), strict::<rbac::ClusterRoleBinding>),
+            (("storage.k8s.io/v1", "StorageClass"), strict::<storage::StorageClass>),
         ];
         Self { known: known.into(), compiled: Mutex::default(), custom: CustomSchemas::default() }
     }
 
     /// What is wrong with an object, by its kind's schema. A kind without a schema is refused:
-    /// one invalid manifest stops all of a Kustomization. `before` is the object that is changed.
+    /// one invalid manifest stops all of a Kustomization. What was wrong in the object `before`, too,
+    /// is not held against a change.
     pub(super) fn check(
         &self,
         snapshot: &Snapshot,
@@ -95,11 +105,7 @@ impl Schemas {
             reason: cut(reason, REASON_BYTES_MAX),
         };
         let errors = match self.validator(target) {
-            Ok(Some(validator)) => {
-                let manifest = without_nulls(manifest);
-                let errors = validator.iter_errors(&manifest).take(ERRORS_MAX);
-                Ok(errors.map(|error| told(&error)).collect())
-            }
+            Ok(Some(validator)) => Ok(new_errors(&validator, before, manifest)),
             Ok(None) => self.custom.errors(snapshot, target, before, manifest, ERRORS_MAX),
             Err(reason) => Err(reason),
         };
@@ -119,6 +125,21 @@ impl Schemas {
         compiled.insert(key, std::sync::Arc::clone(&validator));
         Ok(Some(validator))
     }
+}
+
+/// What is wrong by a schema of Kubernetes, and was not `before`.
+fn new_errors(validator: &Validator, before: Option<&Value>, manifest: &Value) -> Vec<String> {
+    let all = |manifest: &Value| -> Vec<String> {
+        let manifest = without_nulls(manifest);
+        validator.iter_errors(&manifest).take(COLLECTED_MAX).map(|error| told(&error)).collect()
+    };
+    let mut errors = all(manifest);
+    if let Some(before) = before.filter(|_| (1..COLLECTED_MAX).contains(&errors.len())) {
+        let known: BTreeSet<String> = all(before).into_iter().collect();
+        errors.retain(|error| !known.contains(error));
+    }
+    errors.truncate(ERRORS_MAX);
+    errors
 }
 
 /// An error with where it is. The value stands in it, unless it would leave no place for the rest.

@@ -1,4 +1,25 @@
-//! What a schema cannot say and an API server refuses all the same: a table of small rules.
+//! What a schema cannot say and an API server refuses all the same: groups of small rules, a file each.
+//!
+//! Pure, and about the object alone: nothing is looked up in a cluster. The rules are those of
+//! Kubernetes' published validation; what it would fill in is taken as filled in.
+
+mod autoscale;
+mod container;
+mod cron;
+mod immutable;
+mod metadata;
+mod names;
+mod network;
+mod node;
+mod pod;
+mod probe;
+mod quantity;
+mod rbac;
+mod selector;
+mod service;
+mod storage;
+mod volume;
+mod workload;
 
 use std::collections::BTreeSet;
 
@@ -7,142 +28,140 @@ use serde_json::Value;
 use super::Refusal;
 use crate::model::manifest::ObjectRef;
 use crate::model::text::cut;
+use node::Node;
 
 /// What is told of one object; the rest is no news.
 const REASONS_MAX: usize = 8;
 /// The longest of one reason, in bytes: names of a manifest are part of it.
 const REASON_BYTES_MAX: usize = 512;
+/// What is collected of one object. One with more is not compared with what it was before.
+const FOUND_MAX: usize = 1_000;
 
-/// A rule adds what it finds wrong.
-type Rule = fn(&Value, &mut Found);
+/// The groups of Kubernetes' own kinds: another group's Service is none of ours.
+const API_GROUPS: [&str; 8] = [
+    "v1",
+    "apps/v1",
+    "batch/v1",
+    "networking.k8s.io/v1",
+    "policy/v1",
+    "autoscaling/v2",
+    "rbac.authorization.k8s.io/v1",
+    "storage.k8s.io/v1",
+];
+
+/// A group of rules adds what it finds wrong.
+type Rules = fn(&str, &Node<'_>, &mut Found);
+
+/// In the order of their messages. Each is given the kind and the whole object.
+const GROUPS: [Rules; 8] = [
+    metadata::check,
+    workload::check,
+    pod::check,
+    service::check,
+    network::check,
+    autoscale::check,
+    storage::check,
+    rbac::check,
+];
 
 /// What is wrong so far.
 #[derive(Default)]
 struct Found(Vec<String>);
 
 impl Found {
-    fn push(&mut self, reason: String) {
-        if self.0.len() < REASONS_MAX {
-            self.0.push(cut(reason, REASON_BYTES_MAX));
+    /// Notes what is wrong with a value.
+    fn at(&mut self, node: &Node<'_>, wrong: impl AsRef<str>) {
+        self.push(format!("{} {}", node.place(), wrong.as_ref()));
+    }
+
+    fn push(&mut self, wrong: String) {
+        if self.0.len() < FOUND_MAX {
+            self.0.push(cut(wrong, REASON_BYTES_MAX));
+        }
+    }
+
+    /// A text, if there is one, has to be one of these.
+    fn one_of(&mut self, node: &Node<'_>, field: &str, allowed: &[&str]) {
+        if let Some((field, text)) = node.get(field).and_then(|field| Some((field.clone(), field.text()?)))
+            && !allowed.contains(&text)
+        {
+            self.at(&field, format!("is {text:?}, which is none of {}", allowed.join(", ")));
+        }
+    }
+
+    /// A number, if there is one, has to be within these.
+    fn within(&mut self, node: &Node<'_>, field: &str, least: i64, most: i64) {
+        let Some(field) = node.get(field) else { return };
+        match field.number() {
+            Some(number) if number < 0 && least == 0 => {
+                self.at(&field, format!("is {number}, which is negative"))
+            }
+            Some(number) if number < least => {
+                self.at(&field, format!("is {number}, and at least {least} is needed"))
+            }
+            Some(number) if number > most => {
+                self.at(&field, format!("is {number}, and at most {most} is allowed"))
+            }
+            _ => {}
+        }
+    }
+
+    /// A number, if there is one, may not be negative.
+    fn not_negative(&mut self, node: &Node<'_>, fields: &[&str]) {
+        for field in fields {
+            self.within(node, field, 0, i64::MAX);
+        }
+    }
+
+    /// A text, if there is one, has to have the form.
+    fn form(&mut self, node: Option<&Node<'_>>, form: names::Form) {
+        if let Some((node, text)) = node.and_then(|node| Some((node, node.text()?)))
+            && let Some(wrong) = form(text)
+        {
+            self.at(node, format!("is {text:?}, {wrong}"));
+        }
+    }
+
+    /// A text has to be there and not empty.
+    fn required(&mut self, node: &Node<'_>, field: &str) {
+        if node.get(field).is_none_or(|field| field.text() == Some("")) {
+            self.at(node, format!("has no {field}"));
+        }
+    }
+
+    /// No two items may have the same key; items without one are passed over.
+    fn unique<'a>(&mut self, items: &[Node<'a>], what: &str, key: impl Fn(&Node<'a>) -> Option<String>) {
+        let mut known = BTreeSet::new();
+        for item in items {
+            if let Some(key) = key(item)
+                && !known.insert(key.clone())
+            {
+                self.at(item, format!("has the {what} {key:?} of another one"));
+            }
         }
     }
 }
 
-const RULES: [Rule; 6] = [name, replicas, selector, containers, pull_policies, quantities];
+/// What is wrong with the object. What was wrong with it `before`, too, is not held against a change.
+pub(super) fn check(target: &ObjectRef, before: Option<&Value>, after: &Value) -> Vec<Refusal> {
+    let own = API_GROUPS.contains(&target.api_version.as_str());
+    let kind = if own { target.kind.as_str() } else { "" };
+    let mut found = found(kind, after);
+    if let Some(before) = before {
+        if (1..FOUND_MAX).contains(&found.0.len()) {
+            let known: BTreeSet<String> = self::found(kind, before).0.into_iter().collect();
+            found.0.retain(|wrong| !known.contains(wrong));
+        }
+        immutable::check(kind, before, after, &mut found);
+    }
+    let told = found.0.into_iter().take(REASONS_MAX);
+    told.map(|reason| Refusal::Semantics { target: target.clone(), reason }).collect()
+}
 
-/// Everything that is wrong with the manifest.
-pub(super) fn check(target: &ObjectRef, manifest: &Value) -> Vec<Refusal> {
+fn found(kind: &str, manifest: &Value) -> Found {
     let mut found = Found::default();
-    for rule in RULES {
-        rule(manifest, &mut found);
+    for rules in GROUPS {
+        rules(kind, &Node::root(manifest), &mut found);
     }
-    found.0.into_iter().map(|reason| Refusal::Semantics { target: target.clone(), reason }).collect()
-}
-
-fn name(manifest: &Value, found: &mut Found) {
-    let name = manifest.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
-    let ends = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-    let bytes = name.as_bytes();
-    if !(name.len() <= 253
-        && name.bytes().all(allowed)
-        && ends(bytes.first().copied())
-        && ends(bytes.last().copied()))
-    {
-        found.push(format!("/metadata/name {name:?} is no DNS name"));
-    }
-}
-
-fn replicas(manifest: &Value, found: &mut Found) {
-    if let Some(replicas) =
-        manifest.pointer("/spec/replicas").and_then(Value::as_i64).filter(|number| *number < 0)
-    {
-        found.push(format!("/spec/replicas is {replicas}, which is negative"));
-    }
-}
-
-fn selector(manifest: &Value, found: &mut Found) {
-    let Some(selector) = manifest.pointer("/spec/selector/matchLabels").and_then(Value::as_object) else {
-        return;
-    };
-    let Some(template) = manifest.pointer("/spec/template") else { return };
-    let labels = template.pointer("/metadata/labels");
-    let missing =
-        selector.iter().find(|(key, value)| labels.and_then(|labels| labels.get(*key)) != Some(value));
-    if let Some((key, _)) = missing {
-        found.push(format!("/spec/selector wants label {key:?}, which the pod template does not have so"));
-    }
-}
-
-/// The pod's specification, wherever the kind keeps it.
-fn pod(manifest: &Value) -> Option<&Value> {
-    let places = ["/spec/jobTemplate/spec/template/spec", "/spec/template/spec"];
-    let nested = places.iter().find_map(|place| manifest.pointer(place));
-    nested.or_else(|| (manifest.get("kind")? == "Pod").then(|| manifest.get("spec"))?)
-}
-
-fn each_container(manifest: &Value) -> impl Iterator<Item = &Value> {
-    let lists = ["initContainers", "containers"].into_iter();
-    let pod = pod(manifest);
-    lists.filter_map(move |list| pod?.get(list)?.as_array()).flatten()
-}
-
-fn containers(manifest: &Value, found: &mut Found) {
-    let volumes = pod(manifest).and_then(|pod| pod.get("volumes")).and_then(Value::as_array);
-    let volumes: BTreeSet<&str> =
-        volumes.into_iter().flatten().filter_map(|volume| volume["name"].as_str()).collect();
-    // A StatefulSet's claims are volumes of its pods.
-    let claims = manifest.pointer("/spec/volumeClaimTemplates").and_then(Value::as_array);
-    let claims: BTreeSet<&str> =
-        claims.into_iter().flatten().filter_map(|claim| claim["metadata"]["name"].as_str()).collect();
-    let mut names = BTreeSet::new();
-    for container in each_container(manifest) {
-        let name = container["name"].as_str().unwrap_or_default();
-        if !names.insert(name) {
-            found.push(format!("two containers are named {name:?}"));
-        }
-        for mount in container["volumeMounts"].as_array().into_iter().flatten() {
-            let volume = mount["name"].as_str().unwrap_or_default();
-            if !volumes.contains(volume) && !claims.contains(volume) {
-                found.push(format!(
-                    "container {name:?} mounts the volume {volume:?}, which the pod does not have"
-                ));
-            }
-        }
-    }
-}
-
-fn pull_policies(manifest: &Value, found: &mut Found) {
-    for container in each_container(manifest) {
-        let policy = container["imagePullPolicy"].as_str();
-        if let Some(policy) = policy.filter(|policy| !["Always", "IfNotPresent", "Never"].contains(policy)) {
-            found.push(format!("imagePullPolicy {policy:?} is none of Always, IfNotPresent, Never"));
-        }
-    }
-}
-
-fn quantities(manifest: &Value, found: &mut Found) {
-    for container in each_container(manifest) {
-        for list in ["limits", "requests"] {
-            let resources = container["resources"][list].as_object();
-            for (resource, quantity) in resources.into_iter().flatten() {
-                if let Some(text) = quantity.as_str().filter(|text| !is_quantity(text)) {
-                    found.push(format!("{list} of {resource} is {text:?}, which is no quantity"));
-                }
-            }
-        }
-    }
-}
-
-/// `[+-]digits[.digits]` and a suffix, after the Kubernetes API conventions.
-fn is_quantity(text: &str) -> bool {
-    const SUFFIXES: [&str; 15] =
-        ["", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi"];
-    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let end = unsigned
-        .find(|character: char| !character.is_ascii_digit() && character != '.')
-        .unwrap_or(unsigned.len());
-    let (number, suffix) = unsigned.split_at(end);
-    let exponent = suffix.strip_prefix(['e', 'E']).is_some_and(|digits| digits.parse::<i8>().is_ok());
-    number.parse::<f64>().is_ok() && (SUFFIXES.contains(&suffix) || suffix == "Ei" || exponent)
+    found
 }

@@ -308,6 +308,7 @@ fn the_description_names_every_path_that_is_served() {
         "/v1/pause",
         "/v1/plugins",
         "/v1/plugins/{name}/mode",
+        "/v1/queue",
         "/v1/replays",
         "/v1/replays/{id}",
         "/v1/resume",

@@ -12,7 +12,11 @@ fn two_gateways_and_a_person_lose_nothing() {
     let borrowed: Vec<(&str, &str)> =
         files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
     let fleet = Fleet::with(&borrowed);
-    let mut gateways = [Process::start(&fleet.config("a"), None), Process::start(&fleet.config("b"), None)];
+    let each_alone = |name: &str| {
+        let text = std::fs::read_to_string(fleet.config(name)).expect("a configuration");
+        fleet.beside(&format!("{name}.yaml"), &text.replace("idleMs: 0", "changesMax: 1"))
+    };
+    let mut gateways = [Process::start(&each_alone("a"), None), Process::start(&each_alone("b"), None)];
     for (index, name) in names.iter().enumerate() {
         let body = shell_in("default", &format!("{name}-77789455d6-m7flp"));
         let answer = gateways[index % 2].connect().send(&cloudevent(&format!("id-{index}"), &body));

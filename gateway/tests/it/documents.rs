@@ -148,3 +148,18 @@ fn the_chart_knows_every_key_of_the_configuration() {
     assert!(expected.len() > 40, "{expected:?}");
     assert_eq!(known, expected);
 }
+
+#[test]
+fn every_refusal_is_in_the_documents() {
+    let source = workspace().join("gateway/src/validate/refusal.rs");
+    let source = fs::read_to_string(source).expect("the source");
+    let words = source.split("=> \"").skip(1).filter_map(|rest| rest.split_once('"'));
+    let mut kinds: BTreeSet<&str> = words.map(|(kind, _)| kind).collect();
+    // The pipeline's own.
+    kinds.insert("branch-taken");
+    let document = fs::read_to_string(workspace().join("docs/refusals.md")).expect("the document");
+    let rows = document.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let told: BTreeSet<&str> = rows.map(|(kind, _)| kind).collect();
+    assert!(kinds.len() >= 20, "{kinds:?}");
+    assert_eq!(told, kinds);
+}

@@ -134,6 +134,41 @@ fn keys_and_elements_come_and_go_in_the_style_of_the_file() {
 }
 
 #[test]
+fn json_stays_json_with_its_indentation() {
+    let text = "{\n    \"a\": \"x\",\n    \"l\": [\n        { \"name\": \"c\" }\n    ],\n    \"m\": {\n        \"k\": 1,\n        \"j\": \"\\\"}\"\n    },\n    \"e\": {}\n}\n";
+    let table = [
+        (json!({ "a": "nginx" }), text.replace("\"x\"", "\"nginx\"")),
+        (json!({ "m": { "j": null } }), text.replace(",\n        \"j\": \"\\\"}\"", "")),
+        (json!({ "m": { "k": null } }), text.replace("\"k\": 1,\n        ", "")),
+        (
+            json!({ "m": { "k": null, "j": null, "n": 1 } }),
+            text.replace("\"k\": 1,\n        \"j\": \"\\\"}\"", "\"n\": 1"),
+        ),
+        (
+            json!({ "m": { "n": ["y"] } }),
+            text.replace("}\"\n", "}\",\n        \"n\": [\n            \"y\"\n        ]\n"),
+        ),
+        (
+            json!({ "l": [{ "name": "b" }, { "name": "c", "x": 1 }] }),
+            text.replace(
+                "{ \"name\": \"c\" }",
+                "{\n            \"name\": \"b\"\n        },\n        { \"name\": \"c\", \"x\": 1 }",
+            ),
+        ),
+        (json!({ "e": { "n": true } }), text.replace("{}", "{\n        \"n\": true\n    }")),
+        (json!({ "l": [] }), text.replace("[\n        { \"name\": \"c\" }\n    ]", "[]")),
+    ];
+    for (patch, expected) in table {
+        for ends in ["\n", "\r\n"] {
+            let (text, expected) = (text.replace('\n', ends), expected.replace('\n', ends));
+            let edited = merged(&text, 0, &patch).unwrap_or_else(|error| panic!("{patch}: {error}"));
+            assert_eq!(edited, expected, "{patch}");
+            assert!(serde_json::from_str::<Value>(&edited).is_ok(), "{edited}");
+        }
+    }
+}
+
+#[test]
 fn strings_that_some_reader_takes_for_something_else_are_quoted() {
     let words = [
         "yes",
@@ -322,5 +357,67 @@ proptest! {
         let bare = begins || index > 0 || marker == "---\n";
         let expected = if bare { stream(&left, begins) } else { ends(marker.clone() + &left.join(&marker)) };
         prop_assert_eq!(without(&stream(&parts, begins), index), Ok(Some(expected)));
+    }
+}
+
+/// How a list of named objects is written.
+#[derive(Debug, Clone, Copy)]
+enum Style {
+    Block,
+    Indented,
+    Flow,
+    Json,
+}
+
+impl Style {
+    /// A list whose elements have these images and comments.
+    fn list(self, elements: &[(u32, &str)]) -> String {
+        let element = |(index, (image, comment)): (usize, &(u32, &str))| match self {
+            Self::Block => format!("- name: c{index}{comment}\n  image: v{image}\n"),
+            Self::Indented => format!("  - name: c{index}\n    image: v{image}{comment}\n    # its own\n"),
+            Self::Flow => format!("  - {{name: c{index}, image: v{image}}}{comment}\n"),
+            Self::Json => format!("    {{ \"name\": \"c{index}\", \"image\": \"v{image}\" }}"),
+        };
+        let elements: Vec<String> = elements.iter().enumerate().map(element).collect();
+        match self {
+            Self::Json => format!("{{\n  \"list\": [\n{}\n  ],\n  \"z\": 1\n}}\n", elements.join(",\n")),
+            _ => format!("list:\n{}z: 1 # last\n", elements.concat()),
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn outside_of_the_touched_elements_every_byte_stays(
+        style in prop::sample::select(vec![Style::Block, Style::Indented, Style::Flow, Style::Json]),
+        elements in prop::collection::vec((0_u32..9, prop::sample::select(vec!["", " # why", "  # 'x': y"])), 2..8),
+        at in any::<prop::sample::Index>(), image in 10_u32..99, windows in any::<bool>(), goes in any::<bool>(),
+    ) {
+        let ends = |text: String| if windows { text.replace('\n', "\r\n") } else { text };
+        let text = ends(style.list(&elements));
+        let mut after = documents(&text)[0].clone();
+        let index = at.index(elements.len() - 1);
+        // One changes, and the one behind it may go: the list is shorter then.
+        after["list"][index]["image"] = json!(format!("v{image}"));
+        let old = style.list(&elements);
+        let (line, new) = (format!("v{}", elements[index].0), format!("v{image}"));
+        let begin = old.find(&format!("c{index}")).and_then(|from| old[from..].find(&line).map(|to| from + to));
+        let begin = begin.expect("its image");
+        let expected = ends(format!("{}{new}{}", &old[..begin], &old[begin + line.len()..]));
+        prop_assert_eq!(edit(&text, 0, &after), Ok(expected.clone()));
+        if goes {
+            after["list"].as_array_mut().unwrap().remove(index + 1);
+            let edited = edit(&text, 0, &after).map_err(|error| TestCaseError::fail(format!("{error} in {text}")))?;
+            prop_assert_eq!(&documents(&edited)[0], &after);
+            let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+            let stays = |line: &String| !line.contains(&format!("c{}", index + 1));
+            // What is left of each other element is a line that was there.
+            let known = lines(&expected);
+            let bare = |line: &str| line.trim_end_matches([',', ']', ' ']).to_owned();
+            let known: Vec<String> = known.iter().filter(|line| stays(line)).map(|line| bare(line)).collect();
+            for line in lines(&edited) {
+                prop_assert!(known.contains(&bare(&line)), "{line} in {edited}");
+            }
+        }
     }
 }

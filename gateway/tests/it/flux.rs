@@ -87,9 +87,9 @@ async fn variables_of_flux_are_left_alone_and_never_let_in() {
     files[4].1.clone_from(&web);
     let found = written(&*of(&files).await, named("default", "web"), to_zero());
     assert_eq!(found, [file("apps/web/web.yaml", &web.replace("replicas: 3", "replicas: 0"))]);
-    let inside = json!({ "metadata": { "labels": { "a": "${tag}" } } });
+    let inside = json!({ "metadata": { "annotations": { "a": "${tag}" } } });
     let said = refused(&*of(&files).await, named("default", "web"), inside);
-    assert!(said.contains("Flux replaces variables in /metadata/labels (postBuild)"), "{said}");
+    assert!(said.contains("Flux replaces variables in /metadata/annotations (postBuild)"), "{said}");
     files[4].1 = web.replace("name: web #", "namespace: ${where}\n  name: web #");
     let snapshot = of(&files).await;
     let said = refused(&snapshot, named("${where}", "web"), to_zero());

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 
 use crate::harness::git::{Bare, change, config, removal};
-use crate::harness::github::{Fault, GitHub, REPOSITORY, TOKEN};
+use crate::harness::github::{APP, Fault, GitHub, REPOSITORY, TOKEN};
 
 const MESSAGE: &str = "Scale web to 0: Shell\n\n> output\n\nRiposte-Reaction: j1/r9\n";
 const TRAILER: &str = "Riposte-Reaction: j1/r9";
@@ -422,6 +422,22 @@ async fn every_request_of_a_pull_request(bare: &Bare, github: &GitHub, repositor
     assert_eq!(sent.iter().map(String::as_str).collect::<Vec<_>>(), expected);
 }
 
+/// A commit of its parts, one of which goes, by an App.
+async fn every_request_of_an_app_and_of_parts(bare: &Bare, github: &GitHub) {
+    let key = String::from_utf8(crate::harness::fixture("keys/app-one.pem")).unwrap();
+    let input = json!({
+        "url": bare.file_url(),
+        "auth": { "app": { "id": APP, "keyFile": bare.secret("app.pem", &key) } },
+        "github": { "apiUrl": github.api_url(), "repository": REPOSITORY },
+    });
+    let data = tempdir().unwrap();
+    let repository = Repository::open(&config(input), data.path()).await.unwrap();
+    github.forget_the_mutation();
+    let base = repository.head().await.unwrap();
+    let files = [change("parts.yaml", "p: 1\n"), removal("c.yaml")].concat();
+    repository.commit(&base, &files, MESSAGE).await.unwrap();
+}
+
 /// CI holds these against the contracts that GitHub publishes.
 #[tokio::test]
 async fn our_requests_are_written_down_for_the_contract_check() {
@@ -444,6 +460,7 @@ async fn our_requests_are_written_down_for_the_contract_check() {
     assert_eq!(input(2)["fileChanges"], json!({ "deletions": [{ "path": "b.yaml" }] }));
     assert_eq!(bare.git(&["ls-tree", "-r", "--name-only", "main"]), "a.yaml\n");
     every_request_of_a_pull_request(&bare, &github, &repository).await;
+    every_request_of_an_app_and_of_parts(&bare, &github).await;
     let recorded = github.recorded();
     let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("github-requests.json");
     std::fs::write(path, serde_json::to_string_pretty(&recorded).unwrap()).unwrap();

@@ -1,6 +1,7 @@
 //! What the tests run against: real parts where they can run, servers that behave like them elsewhere.
 
 pub(crate) mod connection;
+pub(crate) mod fault;
 pub(crate) mod fleet;
 pub(crate) mod git;
 pub(crate) mod github;

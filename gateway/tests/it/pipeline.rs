@@ -272,6 +272,31 @@ fn a_plugin_makes_no_more_commits_than_the_window_allows_across_restarts() {
 }
 
 #[test]
+fn a_plugin_changes_no_more_objects_than_the_window_allows_across_restarts() {
+    let names = ["a", "b", "c"];
+    let texts = names.map(|name| (format!("{name}.yaml"), deployment(&format!("{name}-{name}"))));
+    let files: Vec<(&str, &str)> = texts.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    let fleet = Fleet::with(&files);
+    let config = with(&fleet, "", "repeats: { windowS: 0 }\nguardrails: { workloadsMax: 2 }\n");
+    let table =
+        [("a", "committed"), ("b", "committed"), ("c", "refused"), ("a", "committed"), ("c", "refused")];
+    for (number, (name, outcome)) in table.into_iter().enumerate() {
+        // Somebody scales up again: what the plugin has changed before it may change once more.
+        fleet.person_commits(
+            &format!("{name}.yaml"),
+            &format!("# {number}\n{}", deployment(&format!("{name}-{name}"))),
+        );
+        let mut process = Process::start(&config, None);
+        let reaction = react(&mut process, &number.to_string(), &format!("{name}-{name}-77789455d6-m7flp"));
+        assert_eq!(reaction["outcome"], outcome, "{reaction:#}");
+        let refused =
+            reaction["reason"].as_str().is_some_and(|reason| reason.contains("guardrails.workloadsMax"));
+        assert_eq!(refused, outcome == "refused", "{reaction:#}");
+        assert_eq!(process.terminate(), Some(0));
+    }
+}
+
+#[test]
 fn metrics_count_what_happened() {
     let fleet = Fleet::tutorial();
     let mut process = Process::start(&fleet.config_without_repeats("a"), None);

@@ -82,7 +82,7 @@ async fn a_file_never_grows_beyond_what_can_be_read_again() {
     let config = config(json!({ "url": fleet.bare.file_url(), "limits": limits }));
     let data = fleet.bare.root.path().join("data");
     let snapshot = Repository::open(&config, &data).await.unwrap().snapshot_at_head().await.unwrap();
-    let patch = json!({ "metadata": { "labels": { "much": "too much" } } });
+    let patch = json!({ "metadata": { "labels": { "much": "too-much" } } });
     assert_eq!(kinds(&check(&snapshot, &everything(), vec![merge(self::web(), patch)])), ["too-large"]);
 }
 
@@ -289,6 +289,26 @@ async fn json_patch_tests_and_operations_that_do_not_apply_are_told() {
             Some(kind) => assert!(kinds(&result).contains(&kind), "{operations}: {result:?}"),
         }
     }
+}
+
+#[tokio::test]
+async fn a_strategic_merge_changes_the_lines_of_one_container() {
+    let snapshot = snapshot(&[("web.yaml", &deployment("web"))]).await;
+    let strategic = |container: Value| {
+        let patch = json!({ "spec": { "template": { "spec": { "containers": [container] } } } });
+        vec![Patch { target: web(), change: Change::StrategicMergePatch(patch) }]
+    };
+    let result = check(&snapshot, &everything(), strategic(json!({ "name": "main", "image": "busybox" })));
+    let Ok(Validated::Change(change)) = result else { panic!("{result:?}") };
+    let expected = deployment("web").replace("image: alpine", "image: busybox");
+    assert_eq!(change.files()[0].content.as_deref(), Some(expected.as_str()));
+
+    let narrow = grants(&["Deployment"], &["*"], &["/spec/replicas"]);
+    let added = check(&snapshot, &narrow, strategic(json!({ "name": "sidecar", "image": "x" })));
+    assert_eq!(kinds(&added), ["grant-field"]);
+    let gone = strategic(json!({ "name": "main", "env": [{ "name": "X", "$patch": "delete" }] }));
+    let gone = check(&snapshot, &narrow, gone);
+    assert!(matches!(gone, Ok(Validated::Unchanged)), "what is not there is gone: {gone:?}");
 }
 
 #[tokio::test]

@@ -137,7 +137,7 @@ impl Entry {
             assert!(self.grants.kinds.contains(&kind), "{kind} is not granted");
             let mut fields = Vec::new();
             match &patch.change {
-                Change::Merge(object) => leaves(object, "", &mut fields),
+                Change::Merge(object) | Change::StrategicMerge(object) => leaves(object, "", &mut fields),
                 Change::Create { .. } => assert!(self.grants.create, "new objects are not granted"),
                 Change::Delete => assert!(self.grants.delete, "deleting is not granted"),
                 Change::Json(operations) => {

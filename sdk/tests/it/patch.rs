@@ -28,6 +28,7 @@ fn made(patch: &Patch) -> Result<Value, String> {
                 serde_json::from_value(json!(operations)).map_err(|error| error.to_string())?;
             json_patch::patch(&mut document, &operations).map_err(|error| error.to_string())?;
         }
+        Change::StrategicMerge(_) => return Err("the gateway merges it".to_owned()),
         Change::Create { manifest, .. } => manifest.clone_into(&mut document),
         Change::Delete => document = Value::Null,
     }
@@ -114,6 +115,7 @@ fn a_proposal_is_told_in_full() {
         .because("a shell")
         .with(Patch::scale(&web, 0))
         .with(Patch::json(&web, [Operation::remove("/spec/paused")]))
+        .with(Patch::strategic_merge(&web, json!({ "spec": { "paused": true } })))
         .with(Patch::delete(&ObjectRef::cluster_wide("v1", "Namespace", "web")));
     assert_eq!((proposal.title(), proposal.reason()), ("Scale web to 0", "a shell"));
     assert_eq!(
@@ -121,6 +123,7 @@ fn a_proposal_is_told_in_full() {
         "propose: Scale web to 0\nbecause: a shell\n\
          - merge Deployment default/web {\"spec\":{\"replicas\":0}}\n\
          - json Deployment default/web [{\"op\":\"remove\",\"path\":\"/spec/paused\"}]\n\
+         - strategic merge Deployment default/web {\"spec\":{\"paused\":true}}\n\
          - delete Namespace web"
     );
     assert_eq!(Answer::from(proposal.clone()), Ok(proposal.clone()));

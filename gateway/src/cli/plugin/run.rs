@@ -73,6 +73,7 @@ fn show(out: &mut impl Write, verdict: &Verdict, limits: &Limits) -> Result<(), 
             let change = match &patch.change {
                 Change::JsonPatch(operations) => format!("JSON Patch {operations}"),
                 Change::MergePatch(object) => format!("merge patch {object}"),
+                Change::StrategicMergePatch(object) => format!("strategic merge patch {object}"),
                 Change::Create { manifest, beside } => format!("create beside {beside} {manifest}"),
                 Change::Delete {} => "delete".to_owned(),
             };

@@ -10,6 +10,7 @@ use tokio::sync::OnceCell;
 
 use super::super::FileChange;
 use super::super::proposal::{ProposalBranch, ProposedCommit};
+use super::super::push::Checked;
 use super::super::remote_error::{CommitError, RepositoryError};
 use super::GitHub;
 use crate::crash_point::CrashPoint;
@@ -57,9 +58,10 @@ impl GitHub {
         base: &CommitSha,
         files: &[FileChange],
         message: &str,
-        tree: &str,
+        checked: &Checked,
         known: Option<&CommitSha>,
     ) -> Result<ProposedCommit, CommitError> {
+        let tree = &checked.tree.to_string();
         let before = match self.standing(branch).await? {
             Some(standing) if !standing.is_ours(known) => {
                 return Err(CommitError::Taken {
@@ -74,7 +76,7 @@ impl GitHub {
         let (staging, message) =
             (branch.staging(), format!("{}\n{TREE_TRAILER}: {tree}\n", message.trim_end()));
         self.stage(&staging, base).await?;
-        let sha = self.commit_on(&staging, base, files, &message).await?;
+        let sha = self.commit_on(&staging, base, files, &message, checked).await?;
         CrashPoint::Staged.reach();
         let before = before.as_ref().map_or(NOTHING, CommitSha::as_str);
         let moves = [update(branch.as_str(), before, sha.as_str()), update(&staging, sha.as_str(), NOTHING)];
@@ -154,7 +156,7 @@ impl GitHub {
         id.ok_or_else(|| self.not_understood("the repository has no node_id"))
     }
 
-    fn sha(&self, value: &Value) -> Result<CommitSha, RepositoryError> {
+    pub(super) fn sha(&self, value: &Value) -> Result<CommitSha, RepositoryError> {
         let sha = value.as_str().and_then(|text| CommitSha::parse(text).ok());
         sha.ok_or_else(|| self.not_understood("a commit has no id"))
     }

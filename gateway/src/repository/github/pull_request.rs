@@ -11,6 +11,7 @@ use super::super::FileChange;
 use super::super::proposal::{
     Closing, FoundPullRequest, ProposalBranch, Proposed, PullRequest, PullRequestDraft,
 };
+use super::super::push::Checked;
 use super::super::remote_error::{CommitError, RepositoryError};
 use super::{Answer, GitHub};
 use crate::model::manifest::CommitSha;
@@ -37,7 +38,7 @@ impl GitHub {
         base: &CommitSha,
         files: &[FileChange],
         message: &str,
-        tree: &str,
+        checked: &Checked,
         draft: &PullRequestDraft,
         known: Option<&CommitSha>,
     ) -> Result<Proposed, CommitError> {
@@ -45,7 +46,7 @@ impl GitHub {
             let reason = format!("repository.branch is {}, a branch of pull requests", self.branch);
             return Err(RepositoryError::Config { reason }.into());
         }
-        let commit = self.put(&draft.branch, base, files, message, tree, known).await?;
+        let commit = self.put(&draft.branch, base, files, message, checked, known).await?;
         let open = self.list(&draft.branch, "open").await?;
         let open = open.into_iter().find(|listed| listed.base == self.branch);
         let (pull_request, labels) = match open {
@@ -198,18 +199,11 @@ impl GitHub {
         }
     }
 
-    /// What a read has answered.
     pub(super) fn told(&self, answer: &Answer) -> Result<Value, RepositoryError> {
-        if let Some(error) = self.refusal(answer) {
-            return Err(error);
-        }
-        serde_json::from_slice(&answer.body).map_err(|_| RepositoryError::Unreachable {
-            remote: self.rest_url.clone(),
-            reason: "its answer is not JSON".to_owned(),
-        })
+        self.wire.told(answer)
     }
 
     pub(super) fn not_understood(&self, reason: &str) -> RepositoryError {
-        RepositoryError::Unexpected { remote: self.rest_url.clone(), reason: reason.to_owned() }
+        RepositoryError::Unexpected { remote: self.wire.rest_url.clone(), reason: reason.to_owned() }
     }
 }

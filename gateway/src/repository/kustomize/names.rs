@@ -1,6 +1,6 @@
 //! References that follow the names kustomize gives: a ConfigMap's prefix is in the pods that mount it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ type Called = (Option<String>, String);
 
 /// What the objects are called whose names a root changes.
 #[derive(Debug, Default)]
-pub(in crate::repository) struct Names(HashMap<Key, BTreeSet<Called>>);
+pub(in crate::repository) struct Names(BTreeMap<Key, BTreeSet<Called>>);
 
 impl Names {
     /// Notes an object and all that it was called; the last one is what it is called now.

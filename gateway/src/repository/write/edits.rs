@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{Files, Working};
 use crate::repository::edit::{EditError, edit, read};
+use crate::repository::index::Place;
 use crate::repository::kustomize::{At, Patch, Text};
 
 /// Changes what stands at a place.
@@ -36,9 +37,14 @@ impl<'a> Edits<'a> {
         self.replace(&at.path, at.document, &document)
     }
 
-    /// Makes a document of a file what it shall be.
-    pub(super) fn replace(&mut self, path: &str, document: usize, after: &Value) -> Result<(), EditError> {
-        let text = edit(self.text(path), document, after)?;
+    /// Makes a document of a file, or an item of a list, what it shall be.
+    pub(super) fn replace(
+        &mut self,
+        path: &str,
+        place: impl Into<Place>,
+        after: &Value,
+    ) -> Result<(), EditError> {
+        let text = edit(self.text(path), place, after)?;
         self.files.insert(path.to_owned(), text);
         Ok(())
     }

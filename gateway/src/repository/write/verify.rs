@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use super::{Files, Task};
 use crate::model::manifest::ObjectRef;
+use crate::repository::content::Instance;
 use crate::repository::effective::Documents;
 use crate::repository::kustomize::Texts;
 use crate::repository::overlay::Overlays;
-use crate::repository::snapshot::Instance;
 
 /// An object by now, or what is said of it.
 type Seen = Result<Option<Value>, String>;
@@ -28,7 +28,7 @@ impl Task<'_> {
         let (mut old, mut new) = (Documents::default(), Documents::default());
         let mut found = 0;
         for (target, instances) in &self.content.objects {
-            for instance in instances {
+            for instance in instances.iter() {
                 let through = instance.placement.layers.iter().any(|step| steps.contains(step));
                 if !through && !touched.contains(instance.path.as_str()) {
                     continue;
@@ -59,16 +59,14 @@ impl Task<'_> {
         documents: &mut Documents,
         texts: Texts<'_, 'a>,
     ) -> Seen {
-        let Some(document) = self.working.document(&instance.path, instance.document) else {
-            return Ok(None);
-        };
-        let Some(manifest) = documents.get(&instance.path, document, texts) else { return Ok(None) };
+        let Some(place) = self.working.place(&instance.path, instance.place) else { return Ok(None) };
+        let Some(manifest) = documents.get(&instance.path, place, texts) else { return Ok(None) };
         let effective = overlays.effective(&instance.placement, manifest, self.names(), texts)?;
         Ok(effective.map(|effective| effective.object.manifest))
     }
 
     fn is_it(&self, instance: &Instance) -> bool {
-        (&instance.path, instance.document) == (&self.located.path, self.located.document)
+        (&instance.path, instance.place) == (&self.located.path, self.located.place())
             && self.located.placements.contains(&instance.placement)
     }
 
@@ -99,7 +97,7 @@ impl Task<'_> {
             manifest.get_mut("spec")?.as_object_mut()?.remove("patches");
             Some(manifest)
         };
-        (instance.path.as_str(), instance.document) == (at.path.as_str(), at.document)
+        instance.place.at(&instance.path).below("spec") == *at
             && without(before).is_some_and(|before| without(after) == Some(before))
     }
 }

@@ -36,6 +36,7 @@ impl Fleet {
             "server:\n  listen: 127.0.0.1:0\n{server}\
              journal:\n  dir: {}\n\
              repository:\n  url: {}\n\
+             coalesce: {{ idleMs: 0 }}\n\
              plugins:\n  - name: scale-to-zero\n    source: bundled:scale-to-zero\n    mode: {mode}\n    \
              grants:\n      kinds: [apps/v1/Deployment]\n      namespaces: [default]\n      \
              fields: [/spec/replicas]\n    config:\n      rules: [Terminal shell in container]\n",

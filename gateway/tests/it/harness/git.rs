@@ -5,7 +5,6 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,10 +16,14 @@ use riposte::repository::git::init_bare;
 use riposte::repository::{Config, FileChange, Repository};
 use tempfile::TempDir;
 
-use super::http::{Cut, Server};
+use super::fault::{Fault, Faults, meet};
+use super::http::{Identity, Server};
 
 pub(crate) const USER: &str = "riposte";
 pub(crate) const TOKEN: &str = "s3cret-token";
+
+/// The request that pushes.
+pub(crate) const PUSH: &str = "POST /desired.git/git-receive-pack";
 
 /// A bare repository in a directory of its own, with one commit on `main`.
 pub(crate) struct Bare {
@@ -124,59 +127,78 @@ pub(crate) async fn text_at(repository: &Repository, commit: &CommitSha, path: &
 /// The real `git http-backend` behind HTTP.
 pub(crate) struct HttpRemote {
     server: Server,
+    scheme: &'static str,
     faults: Arc<Faults>,
-}
-
-#[derive(Default)]
-struct Faults {
-    cut_after_push: AtomicBool,
-    cut_before_push: AtomicBool,
 }
 
 impl HttpRemote {
     pub(crate) async fn start(root: &Path) -> Self {
+        Self::start_for(root, |user, password| user == USER && password == TOKEN).await
+    }
+
+    /// Lets in whom `access` says, by user name and password.
+    pub(crate) async fn start_for(
+        root: &Path,
+        access: impl Fn(&str, &str) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self::start_as(root, access, None).await
+    }
+
+    /// The same behind TLS if there is an identity.
+    pub(crate) async fn start_as(
+        root: &Path,
+        access: impl Fn(&str, &str) -> bool + Send + Sync + 'static,
+        identity: Option<Identity>,
+    ) -> Self {
         let (root, faults) = (root.to_owned(), Arc::new(Faults::default()));
-        let shared = Arc::clone(&faults);
-        let server = Server::start(move |request| {
-            let (root, faults) = (root.clone(), Arc::clone(&shared));
-            async move { tokio::task::spawn_blocking(move || answer(&root, &faults, &request)).await.unwrap() }
-        })
-        .await;
-        Self { server, faults }
+        let (shared, access) = (Arc::clone(&faults), Arc::new(access));
+        let handle = move |request: Request<Bytes>| {
+            let (root, faults, access) = (root.clone(), Arc::clone(&shared), Arc::clone(&access));
+            async move {
+                if !authorization(&request).is_some_and(|(user, password)| access(&user, &password)) {
+                    return Ok(unauthorized());
+                }
+                let fault = faults.take(&format!("{} {}", request.method(), request.uri()));
+                let backend = async move {
+                    tokio::task::spawn_blocking(move || run_backend(&root, &request)).await.unwrap()
+                };
+                meet(fault, backend).await
+            }
+        };
+        let scheme = if identity.is_some() { "https" } else { "http" };
+        Self { server: Server::start_as(handle, identity).await, scheme, faults }
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("{}/desired.git", self.server.origin())
+        format!("{}://{}/desired.git", self.scheme, self.server.address)
+    }
+
+    /// What is wrong with it, by method and address in one line.
+    pub(crate) fn faults(&self) -> &Faults {
+        &self.faults
     }
 
     /// The next push is made, but its answer is lost.
     pub(crate) fn cut_after_push(&self) {
-        self.faults.cut_after_push.store(true, Ordering::SeqCst);
+        self.faults.next_at(PUSH, Fault::CutAfter);
     }
 
     /// The next push is lost on its way.
     pub(crate) fn cut_before_push(&self) {
-        self.faults.cut_before_push.store(true, Ordering::SeqCst);
+        self.faults.next_at(PUSH, Fault::CutBefore);
     }
 }
 
-fn answer(root: &Path, faults: &Faults, request: &Request<Bytes>) -> Result<Response<Full<Bytes>>, Cut> {
-    let authorized = format!("Basic {}", STANDARD.encode(format!("{USER}:{TOKEN}")));
-    let authorization = request.headers().get("authorization").and_then(|value| value.to_str().ok());
-    if authorization != Some(&authorized) {
-        let response = Response::builder().status(StatusCode::UNAUTHORIZED);
-        let response = response.header("www-authenticate", "Basic realm=\"git\"");
-        return Ok(response.body(Full::default()).unwrap());
-    }
-    let pushes = request.method() == "POST" && request.uri().path().ends_with("/git-receive-pack");
-    if pushes && faults.cut_before_push.swap(false, Ordering::SeqCst) {
-        return Err(Cut);
-    }
-    let response = run_backend(root, request);
-    if pushes && faults.cut_after_push.swap(false, Ordering::SeqCst) {
-        return Err(Cut);
-    }
-    Ok(response)
+/// The user name and the password of RFC 7617.
+fn authorization(request: &Request<Bytes>) -> Option<(String, String)> {
+    let basic = request.headers().get("authorization")?.to_str().ok()?.strip_prefix("Basic ")?;
+    let text = String::from_utf8(STANDARD.decode(basic).ok()?).ok()?;
+    text.split_once(':').map(|(user, password)| (user.to_owned(), password.to_owned()))
+}
+
+fn unauthorized() -> Response<Full<Bytes>> {
+    let response = Response::builder().status(StatusCode::UNAUTHORIZED);
+    response.header("www-authenticate", "Basic realm=\"git\"").body(Full::default()).unwrap()
 }
 
 /// RFC 3875, as far as Git uses it.

@@ -3,10 +3,13 @@
 //!
 //! Every request is recorded, so that it can be held against GitHub's published contracts.
 
+mod app;
+mod objects;
 mod pulls;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,32 +18,17 @@ use http::{Request, Response};
 use http_body_util::Full;
 use serde_json::{Value, json};
 
+use app::Apps;
+pub(crate) use app::{APP, App, INSTALLATION, public_key};
 pub(crate) use pulls::Pull;
 use pulls::{NODE_ID, Pulls};
 
+pub(crate) use super::fault::Fault;
+use super::fault::{Faults, meet, respond};
 use super::http::{Cut, Server};
 
 pub(crate) const TOKEN: &str = "github_pat_t0ken";
 pub(crate) const REPOSITORY: &str = "acme/desired";
-
-/// What the next request meets instead of its answer.
-#[derive(Clone)]
-pub(crate) enum Fault {
-    /// This answer; nothing is done.
-    Answer { status: u16, headers: Vec<(&'static str, String)>, body: String },
-    /// The connection is cut; nothing is done.
-    CutBefore,
-    /// The request is carried out, then the connection is cut.
-    CutAfter,
-    /// The request is carried out, then this is the answer.
-    AnswerAfter { status: u16, body: String },
-    /// No answer ever; nothing is done.
-    Silence,
-    /// The request is carried out, and there is no answer ever.
-    SilenceAfter,
-    /// Somebody does this first; then the request is carried out.
-    Meanwhile(Arc<dyn Fn() + Send + Sync>),
-}
 
 /// A request as it came.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -62,9 +50,12 @@ struct State {
     /// Before the paths of the API; `/api/v3` and `/api` for GitHub Enterprise.
     rest: &'static str,
     graphql: &'static str,
+    /// As on a GitHub Enterprise server of before.
+    lacks_mutation: AtomicBool,
     pulls: Pulls,
-    /// Each with a piece of the request that it is for: method, path and body in one line.
-    faults: Mutex<Vec<(&'static str, Fault)>>,
+    apps: Apps,
+    /// By method, path and body in one line.
+    faults: Faults,
     recorded: Mutex<Vec<Recorded>>,
 }
 
@@ -82,9 +73,11 @@ impl GitHub {
         let state = Arc::new(State {
             repository: repository.to_owned(),
             pulls: Pulls::new(repository.to_owned()),
+            lacks_mutation: AtomicBool::new(false),
+            apps: Apps::default(),
             rest,
             graphql,
-            faults: Mutex::default(),
+            faults: Faults::default(),
             recorded: Mutex::default(),
         });
         let shared = Arc::clone(&state);
@@ -101,17 +94,22 @@ impl GitHub {
     }
 
     pub(crate) fn next(&self, fault: Fault) {
-        self.next_at("", fault);
+        self.faults().next_at("", fault);
     }
 
     /// What the next request meets that has this in its method, path and body.
     pub(crate) fn next_at(&self, piece: &'static str, fault: Fault) {
-        self.state.faults.lock().unwrap().push((piece, fault));
+        self.faults().next_at(piece, fault);
+    }
+
+    /// What is wrong with it.
+    pub(crate) fn faults(&self) -> &Faults {
+        &self.state.faults
     }
 
     /// Whether every fault has been met.
     pub(crate) fn met_all(&self) -> bool {
-        self.state.faults.lock().unwrap().is_empty()
+        self.faults().is_empty()
     }
 
     /// The pull requests, oldest first, after GitHub has looked at the branches.
@@ -130,6 +128,22 @@ impl GitHub {
         self.state.pulls.all.lock().unwrap().push(pull);
     }
 
+    /// From now on it knows no `createCommitOnBranch`, as a server of before.
+    pub(crate) fn forget_the_mutation(&self) {
+        self.state.lacks_mutation.store(true, Ordering::SeqCst);
+    }
+
+    /// The App: to look at, and to change as its owner does.
+    pub(crate) fn app(&self) -> MutexGuard<'_, App> {
+        self.state.apps.0.lock().unwrap()
+    }
+
+    /// Whether Git over https lets in who shows this user name and password.
+    pub(crate) fn git_access(&self) -> impl Fn(&str, &str) -> bool + Send + Sync + use<> {
+        let state = Arc::clone(&self.state);
+        move |user, password| user == "x-access-token" && state.apps.0.lock().unwrap().accepts(password)
+    }
+
     pub(crate) fn recorded(&self) -> Vec<Recorded> {
         self.state.recorded.lock().unwrap().clone()
     }
@@ -141,53 +155,64 @@ impl State {
         let query = request.uri().query().unwrap_or_default().to_owned();
         let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
         let method = request.method().to_string();
-        let fault = {
-            let (line, mut faults) = (format!("{method} {path} {body}"), self.faults.lock().unwrap());
-            let at = faults.iter().position(|(piece, _)| line.contains(piece));
-            at.map(|at| faults.remove(at).1)
-        };
+        let fault = self.faults.take(&format!("{method} {path} {body}"));
         self.recorded.lock().unwrap().push(Recorded {
             method: method.clone(),
             path: path.clone(),
             query: query.clone(),
             body: body.clone(),
         });
+        meet(fault, async { self.carry_out(request, &method, &path, &query, &body) }).await
+    }
+
+    fn carry_out(
+        &self,
+        request: &Request<Bytes>,
+        method: &str,
+        path: &str,
+        query: &str,
+        body: &Value,
+    ) -> Response<Full<Bytes>> {
         let repository = format!("{}/repos/{REPOSITORY}", self.rest);
-        match fault {
-            Some(Fault::Answer { status, headers, body }) => return Ok(respond(status, &headers, body)),
-            Some(Fault::CutBefore) => return Err(Cut),
-            Some(Fault::Silence) => std::future::pending().await,
-            Some(Fault::Meanwhile(ref act)) => act(),
-            _ => {}
-        }
         let authorization = request.headers().get("authorization").and_then(|value| value.to_str().ok());
-        let (status, answer) = if authorization != Some(&format!("Bearer {TOKEN}")) {
+        let bearer = authorization.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+        let as_app = self.apps.answer(method, path.strip_prefix(self.rest).unwrap_or(path), bearer, body);
+        let (is_app, now_s) = {
+            let app = self.apps.0.lock().unwrap();
+            (app.accepts(bearer), app.now_s())
+        };
+        let (status, answer) = if let Some(answer) = as_app {
+            answer
+        } else if bearer != TOKEN && !is_app {
             (401, json!({ "message": "Bad credentials", "status": "401" }))
         } else if method == "POST" && path == self.graphql {
-            (200, self.graphql(request.body()))
+            (200, self.graphql(request.body(), is_app))
         } else if method == "GET" && path == repository {
-            let permissions = json!({ "push": true });
+            // An App is told no here whatever it may do.
+            let permissions = json!({ "push": !is_app });
             let answer = json!({
                 "node_id": NODE_ID, "full_name": REPOSITORY, "archived": false, "permissions": permissions,
             });
             (200, answer)
         } else if let Some(path) = path.strip_prefix(&repository) {
-            self.pulls.answer(&method, path, &query, &body)
+            self.pulls.answer(method, path, query, body)
         } else {
             (404, json!({ "message": "Not Found", "status": "404" }))
         };
-        match fault {
-            Some(Fault::CutAfter) => Err(Cut),
-            Some(Fault::SilenceAfter) => std::future::pending().await,
-            Some(Fault::AnswerAfter { status, body }) => Ok(respond(status, &[], body)),
-            _ => Ok(respond(status, &[], answer.to_string())),
-        }
+        respond(status, &[("date", rfc2822(now_s))], answer.to_string())
     }
 
-    fn graphql(&self, body: &[u8]) -> Value {
+    fn graphql(&self, body: &[u8], is_app: bool) -> Value {
         let request: Value = serde_json::from_slice(body).unwrap();
+        assert!(body.len() < 45_000_000, "GitHub takes no more: {}", body.len());
+        if self.lacks_mutation.load(Ordering::SeqCst) {
+            let words = "CreateCommitOnBranchInput isn't a defined input type (on $input)";
+            return json!({ "errors": [{ "message": words }] });
+        }
         let (query, input) = (request["query"].as_str().unwrap(), &request["variables"]["input"]);
-        let (mutation, done) = if query.contains("updateRefs(input: $input)") {
+        let (mutation, done) = if is_app && self.apps.0.lock().unwrap().contents != "write" {
+            ("createCommitOnBranch", Err(("FORBIDDEN", "Resource not accessible by integration".to_owned())))
+        } else if query.contains("updateRefs(input: $input)") {
             ("updateRefs", self.pulls.update_refs(input))
         } else {
             assert!(query.contains("createCommitOnBranch(input: $input)"), "{query}");
@@ -248,10 +273,8 @@ impl State {
     }
 }
 
-fn respond(status: u16, headers: &[(&'static str, String)], body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::builder().status(status).header("content-type", "application/json");
-    for (name, value) in headers {
-        response = response.header(*name, value);
-    }
-    response.body(Full::from(body)).unwrap()
+/// As HTTP writes a time.
+fn rfc2822(seconds: i64) -> String {
+    let time = chrono::DateTime::<chrono::Utc>::from_timestamp(seconds, 0).unwrap();
+    time.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }

@@ -34,6 +34,13 @@ impl Process {
         Self::spawn(command, config)
     }
 
+    /// Starts it with variables of the environment, each a path.
+    pub(crate) fn start_with(config: &Path, environment: &[(&str, &Path)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_riposte"));
+        command.envs(environment.iter().copied());
+        Self::spawn(command, config)
+    }
+
     /// Starts it on a disk that has no room for a file beyond this size.
     pub(crate) fn start_with_files_up_to(kibibytes: usize, config: &Path) -> Self {
         let mut command = Command::new("sh");

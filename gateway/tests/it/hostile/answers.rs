@@ -196,6 +196,11 @@ fn nonsense() -> Vec<Hostile> {
             "bad-output: a JSON Patch is an array, a merge patch and a manifest are objects",
         ),
         answers(
+            "proposes a strategic merge patch that is a list",
+            &proposal(Laid { case: 4, ..merge("[]") }),
+            "bad-output: a JSON Patch is an array, a merge patch and a manifest are objects",
+        ),
+        answers(
             "proposes a new object that is a text",
             &proposal(Laid { case: 2, ..merge("\"kind: Secret\"") }),
             "bad-output: a JSON Patch is an array, a merge patch and a manifest are objects",

@@ -68,6 +68,15 @@ fn operate(operations: &Value) -> Owned {
     Owned { case: 0, text: operations.to_string(), ..merge(json!({})) }
 }
 
+/// A strategic merge patch of its pods.
+fn strategic(pod: &Value) -> Owned {
+    Owned {
+        case: 4,
+        text: json!({ "spec": { "template": { "spec": pod } } }).to_string(),
+        ..merge(json!({}))
+    }
+}
+
 /// A ConfigMap beside it, of this name.
 fn create(name: &str) -> Owned {
     let manifest = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name, "namespace": "default" } });
@@ -143,7 +152,7 @@ fn identities() -> Vec<Forged> {
         wide(
             "takes its name away",
             merge(json!({ "metadata": { "name": null } })),
-            &format!("{}; semantics: {THIS}: /metadata/name \"\" is no DNS name", identity("/metadata/name")),
+            &format!("{}; semantics: {THIS}: /metadata has no name", identity("/metadata/name")),
         ),
         wide(
             "moves it",
@@ -163,7 +172,7 @@ fn identities() -> Vec<Forged> {
             "replaces all of it",
             operate(&json!([{ "op": "replace", "path": "", "value": {} }])),
             &format!(
-                "{}; schema: {THIS}:  \"metadata\" is a required property; schema: {THIS}:  \"spec\" is a required property; semantics: {THIS}: /metadata/name \"\" is no DNS name",
+                "{}; schema: {THIS}:  \"metadata\" is a required property; schema: {THIS}:  \"spec\" is a required property; semantics: {THIS}: /spec/selector cannot be changed once the object is there; delete it and make it anew",
                 identity("/apiVersion")
             ),
         ),
@@ -253,11 +262,65 @@ fn misuses() -> Vec<Forged> {
     ]
 }
 
+/// Merges by the keys of lists, which reach further than they look or cannot be made.
+fn merges() -> Vec<Forged> {
+    let container = |more: Value| {
+        let mut container = json!({ "name": "alpine" });
+        json_patch::merge(&mut container, &more);
+        strategic(&json!({ "containers": [container] }))
+    };
+    let root = |patch: Value| Owned { text: patch.to_string(), ..strategic(&json!({})) };
+    let field =
+        |path: &str| format!("grant-field: {THIS}: the plugin has no grant for /spec/template/spec/{path}");
+    let containers: Vec<Value> = (0..600).map(|number| json!({ "name": format!("c{number}") })).collect();
+    let levels = (0..100).fold(json!(1), |inner, _| json!({ "a": inner }));
+    let edits =
+        format!("edit: {FILE}: the file cannot be edited in place: it would take more than 500 edits");
+    let at = "at \"/spec/template/spec/containers\"";
+    vec![
+        narrow("changes an image", container(json!({ "image": "evil" })), &field("containers/0/image")),
+        narrow(
+            "adds a container",
+            strategic(&json!({ "containers": [{ "name": "x" }] })),
+            &field("containers"),
+        ),
+        wide(
+            "makes another object of it",
+            root(json!({ "$patch": "replace", "kind": "DaemonSet" })),
+            &format!(
+                "identity: {THIS}: a patch may not change /apiVersion; schema: {THIS}:  \"metadata\" is a required property; schema: {THIS}:  \"spec\" is a required property; semantics: {THIS}: /metadata/name \"\" is no DNS name"
+            ),
+        ),
+        fails(
+            "deletes it by a merge",
+            root(json!({ "$patch": "delete" })),
+            "$patch: delete at \"\" would delete the object, which is a change of its own",
+        ),
+        fails(
+            "directs in no known way",
+            root(json!({ "$patch": "x" })),
+            "$patch at \"\" is merge, replace or delete",
+        ),
+        fails(
+            "says one container twice",
+            strategic(&json!({ "containers": [{ "name": "alpine" }, { "name": "alpine" }] })),
+            &format!("\"alpine\" {at} is in the patch twice"),
+        ),
+        fails(
+            "adds a container without a name",
+            strategic(&json!({ "containers": [{ "image": "x" }] })),
+            &format!("an element {at} has no name"),
+        ),
+        fails("merges a hundred levels by keys", root(json!({ "metadata": levels })), DEEP),
+        wide("adds six hundred containers", strategic(&json!({ "containers": containers })), &edits),
+    ]
+}
+
 /// New objects where none may be.
 fn creations() -> Vec<Forged> {
     let bad = |name: &str| {
         let shown = format!("ConfigMap default/{name}");
-        format!("semantics: {shown}: /metadata/name {name:?} is no DNS name")
+        format!("semantics: {shown}: /metadata/name is {name:?}, which is no DNS name")
     };
     let escape = |what, name: &str| wide(what, create(name), &bad(name));
     let flux = json!({ "apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization", "metadata": { "name": "all", "namespace": "default" }, "spec": { "path": "/", "prune": true } });
@@ -370,8 +433,10 @@ async fn every_forged_proposal_is_refused_with_all_reasons() {
     let snapshot = snapshot(&fleet).await;
     let engine = engine();
     let schemas = Schemas::kubernetes();
-    let table: Vec<Forged> =
-        [elsewhere(), identities(), bombs(), misuses(), creations(), texts()].into_iter().flatten().collect();
+    let table: Vec<Forged> = [elsewhere(), identities(), bombs(), misuses(), merges(), creations(), texts()]
+        .into_iter()
+        .flatten()
+        .collect();
     let mut differing = Vec::new();
     for Forged { what, patches, wide, ends } in &table {
         let laid: Vec<Laid<'_>> = patches.iter().map(Owned::laid).collect();

@@ -1,4 +1,4 @@
-//! Refs, commits, pull requests, labels and comments over REST, and `updateRefs`, on the bare repository.
+//! Pull requests, labels and comments over REST, and `updateRefs`, on the bare repository.
 //!
 //! What GitHub does by itself is done too: a pull request whose branch goes, or stands at a commit of its
 //! base, is closed.
@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use git2::{Oid, Repository};
 use serde_json::{Value, json};
 
-use super::REPOSITORY;
+use super::{REPOSITORY, objects};
 
 pub(super) const NODE_ID: &str = "R_kgDOdesired";
 const NOTHING: &str = "0000000000000000000000000000000000000000";
@@ -37,7 +37,7 @@ pub(super) struct Pulls {
     pub(super) all: Mutex<Vec<Pull>>,
 }
 
-type Answer = (u16, Value);
+pub(super) type Answer = (u16, Value);
 
 impl Pulls {
     pub(super) fn new(repository: PathBuf) -> Self {
@@ -47,11 +47,19 @@ impl Pulls {
     /// The answer to a request below `/repos/acme/desired`.
     pub(super) fn answer(&self, method: &str, path: &str, query: &str, body: &Value) -> Answer {
         let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+        let repository = self.open_repository();
         match (method, parts.as_slice()) {
             ("GET", ["git", "ref", "heads", branch @ ..]) => self.get_ref(&branch.join("/")),
-            ("GET", ["git", "commits", sha]) => self.commit(sha),
-            ("POST", ["git", "refs"]) => self.create_ref(body),
-            ("PATCH", ["git", "refs", "heads", branch @ ..]) => self.move_ref(&branch.join("/"), body),
+            ("GET", ["git", "commits", sha]) => objects::get_commit(&repository, sha),
+            ("POST", ["git", "blobs"]) => objects::create_blob(&repository, body),
+            ("POST", ["git", "trees"]) => objects::create_tree(&repository, body),
+            ("POST", ["git", "commits"]) => objects::create_commit(&repository, body),
+            ("POST", ["git", "refs"]) => objects::create_ref(&repository, body),
+            ("PATCH", ["git", "refs", "heads", branch @ ..]) => {
+                let moved = objects::move_ref(&repository, &branch.join("/"), body);
+                self.look_at_branches();
+                moved
+            }
             ("GET", ["pulls"]) => self.list(query),
             ("POST", ["pulls"]) => self.open(body),
             ("PATCH", ["pulls", number]) => self.edit(number, body),
@@ -70,49 +78,7 @@ impl Pulls {
     }
 
     fn get_ref(&self, branch: &str) -> Answer {
-        self.head(branch).map_or_else(not_found, |head| (200, reference(branch, head)))
-    }
-
-    fn commit(&self, sha: &str) -> Answer {
-        let repository = self.open_repository();
-        let found = Oid::from_str(sha).and_then(|oid| repository.find_commit(oid));
-        let Ok(commit) = found else { return not_found() };
-        let parents: Vec<Value> =
-            commit.parent_ids().map(|parent| json!({ "sha": parent.to_string() })).collect();
-        let answer = json!({
-            "sha": sha,
-            "message": commit.message().unwrap().trim_end(),
-            "tree": { "sha": commit.tree_id().to_string() },
-            "parents": parents,
-            "verification": { "verified": true, "reason": "valid" },
-        });
-        (200, answer)
-    }
-
-    fn create_ref(&self, body: &Value) -> Answer {
-        let (name, sha) = (text(&body["ref"]), Oid::from_str(&text(&body["sha"])).unwrap());
-        assert!(name.starts_with("refs/heads/riposte/"), "a ref outside of riposte/: {name}");
-        let repository = self.open_repository();
-        if repository.find_commit(sha).is_err() {
-            return invalid("Object does not exist");
-        }
-        match repository.reference(&name, sha, false, "api") {
-            Ok(_) => (201, reference(name.trim_start_matches("refs/heads/"), sha)),
-            Err(_) => invalid("Reference already exists"),
-        }
-    }
-
-    fn move_ref(&self, branch: &str, body: &Value) -> Answer {
-        assert!(branch.starts_with("riposte/"), "a ref outside of riposte/: {branch}");
-        let (sha, repository) = (Oid::from_str(&text(&body["sha"])).unwrap(), self.open_repository());
-        let Some(head) = self.head(branch) else { return invalid("Reference does not exist") };
-        let forward = head == sha || repository.graph_descendant_of(sha, head).unwrap();
-        if !forward && body["force"] != true {
-            return invalid("Update is not a fast forward");
-        }
-        repository.reference(&format!("refs/heads/{branch}"), sha, true, "api").unwrap();
-        self.look_at_branches();
-        (200, reference(branch, sha))
+        self.head(branch).map_or_else(not_found, |head| (200, objects::reference(branch, head)))
     }
 
     /// The mutation: all or nothing.
@@ -244,12 +210,8 @@ impl Pulls {
     }
 }
 
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("a text is missing: {value}")).to_owned()
-}
-
-fn reference(branch: &str, sha: Oid) -> Value {
-    json!({ "ref": format!("refs/heads/{branch}"), "object": { "type": "commit", "sha": sha.to_string() } })
 }
 
 fn shown(pull: &Pull) -> Value {
@@ -265,11 +227,11 @@ fn shown(pull: &Pull) -> Value {
     })
 }
 
-fn not_found() -> Answer {
+pub(super) fn not_found() -> Answer {
     (404, json!({ "message": "Not Found", "status": "404" }))
 }
 
-fn invalid(message: &str) -> Answer {
+pub(super) fn invalid(message: &str) -> Answer {
     (422, json!({ "message": message, "status": "422" }))
 }
 
