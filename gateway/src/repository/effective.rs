@@ -116,6 +116,15 @@ impl Overlays {
         self.steps.iter().enumerate().filter(|(_, step)| touched(step)).map(|(index, _)| index).collect()
     }
 
+    /// The same roots, with Flux' objects where they stand by now; one that went says what it said.
+    pub(super) fn moved(&self, place: &dyn Fn(&str, Place) -> Option<Place>) -> Self {
+        let mut moved = self.clone();
+        for step in &mut moved.steps {
+            step.flux = step.flux.take().and_then(|at| at.moved(place));
+        }
+        moved
+    }
+
     /// The same roots, where these files say what `texts` has. What is included may not differ.
     ///
     /// # Errors

@@ -124,6 +124,19 @@ impl Place {
     }
 }
 
+impl At {
+    /// The same in an object that stands elsewhere by now; `None` when that is gone.
+    pub(super) fn moved(&self, place: &dyn Fn(&str, Place) -> Option<Place>) -> Option<Self> {
+        let in_list = self.pointer.strip_prefix("/items/").and_then(|rest| {
+            let (item, _) = rest.split_once('/')?;
+            Some((item.parse().ok()?, rest.strip_prefix(item)?))
+        });
+        let (item, rest) = in_list.map_or((None, self.pointer.as_str()), |(item, rest)| (Some(item), rest));
+        let object = place(&self.path, Place { document: self.document, item })?.at(&self.path);
+        Some(Self { pointer: object.pointer + rest, ..object })
+    }
+}
+
 /// One object of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Entry {

@@ -81,7 +81,8 @@ impl Snapshot {
         check_certain(located, &changes).map_err(cannot)?;
         let texts = |path: &str| working.text(path);
         let touched: BTreeSet<&str> = working.changed().into_iter().collect();
-        let overlays = self.content.overlays.reread(&touched, &texts).map_err(cannot)?;
+        let overlays = self.content.overlays.moved(&|path, place| working.place(path, place));
+        let overlays = overlays.reread(&touched, &texts).map_err(cannot)?;
         let place = working.place(&located.path, located.place());
         let place = place.ok_or_else(|| cannot("the object is gone".to_owned()))?;
         let content = &self.content;

@@ -1,14 +1,18 @@
 //! Flux: what its Kustomizations apply where, HelmReleases as owners, several clusters, and the whole way
 //! from an event to a commit in the right overlay.
 
+use std::path::PathBuf;
+
+use riposte::model::patch::{Change, Changes, Patch};
 use riposte::repository::{ClusterFolder, OwnerLookupError, Repository, Snapshot};
+use riposte::validate::{Guardrails, Schemas, Validated, validate};
 use serde_json::{Value, json};
 
 use crate::harness::fleet::deployment;
 use crate::harness::git::config;
 use crate::harness::sandbox::snapshot_of as snapshot;
 use crate::harness::{Fleet, Process, shell_in};
-use crate::overlay::{named, refused, to_zero, written};
+use crate::overlay::{grants, named, refused, to_zero, written};
 
 /// A Flux Kustomization, with more lines in its `spec`.
 fn flux(name: &str, path: &str, more: &str) -> String {
@@ -87,9 +91,12 @@ async fn variables_of_flux_are_left_alone_and_never_let_in() {
     files[4].1.clone_from(&web);
     let found = written(&*of(&files).await, named("default", "web"), to_zero());
     assert_eq!(found, [file("apps/web/web.yaml", &web.replace("replicas: 3", "replicas: 0"))]);
-    let inside = json!({ "metadata": { "annotations": { "a": "${tag}" } } });
+    let inside = json!({ "spec": { "template": { "metadata": { "annotations": { "a": "${tag}" } } } } });
     let said = refused(&*of(&files).await, named("default", "web"), inside);
-    assert!(said.contains("Flux replaces variables in /metadata/annotations (postBuild)"), "{said}");
+    assert!(
+        said.contains("Flux replaces variables in /spec/template/metadata/annotations (postBuild)"),
+        "{said}"
+    );
     files[4].1 = web.replace("name: web #", "namespace: ${where}\n  name: web #");
     let snapshot = of(&files).await;
     let said = refused(&snapshot, named("${where}", "web"), to_zero());
@@ -109,7 +116,7 @@ async fn variables_of_flux_are_left_alone_and_never_let_in() {
 /// A release, after the example of Flux: base, staging and production differ in values.
 const RELEASE: &str = "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata:\n  name: podinfo\n  namespace: podinfo\nspec:\n  releaseName: podinfo\n  interval: 50m\n  chart:\n    spec:\n      chart: podinfo\n      sourceRef:\n        kind: HelmRepository\n        name: podinfo\n  values:\n    replicaCount: 2\n    redis:\n      enabled: true\n";
 
-fn two_clusters() -> Vec<(String, String)> {
+pub(crate) fn two_clusters() -> Vec<(String, String)> {
     let mut files = [bootstrapped("staging"), bootstrapped("production")].concat();
     for cluster in ["staging", "production"] {
         files.push(file(
@@ -207,8 +214,27 @@ async fn each_cluster_has_its_own_and_what_is_shared_changes_for_one() {
     );
 }
 
+#[tokio::test]
+async fn flux_own_object_is_found_where_it_stands_after_a_deletion() {
+    let mut files = two_clusters();
+    let infra = files.iter_mut().find(|(path, _)| path == "clusters/staging/infra.yaml").unwrap();
+    let alone = infra.1.clone();
+    infra.1 = format!("{}---\n{alone}", deployment("gone"));
+    let staging = clustered(&files).await.of_cluster("staging").unwrap();
+    let patch = |name: &str, change: Change| Patch { target: named("default", name), change };
+    let patches = vec![patch("gone", Change::Delete {}), patch("agent", Change::MergePatch(to_zero()))];
+    let changes = Changes { patches, title: "Change".to_owned(), reason: "because".to_owned() };
+    let validated =
+        validate(&changes, &grants(), &Guardrails::default(), &Schemas::kubernetes(), &staging).unwrap();
+    let Validated::Change(change) = validated else { panic!("nothing to do") };
+    let [changed] = change.files() else { panic!("{:?}", change.files()) };
+    let text = changed.content.as_deref().unwrap();
+    assert!(!text.contains("name: gone"), "{text}");
+    assert!(text.contains(&alone) && text.contains("  patches:\n"), "{text}");
+}
+
 /// A gateway for both clusters, whose plugin scales.
-fn start(fleet: &Fleet) -> Process {
+pub(crate) fn configured(fleet: &Fleet) -> PathBuf {
     let cluster = |name: &str| json!({ "name": name, "path": format!("clusters/{name}"), "match": { "exact": { "cluster": name } } });
     let config = json!({
         "server": { "listen": "127.0.0.1:0" },
@@ -226,10 +252,11 @@ fn start(fleet: &Fleet) -> Process {
             "config": { "rules": ["Terminal shell in container"] },
         }],
     });
-    Process::start(&fleet.beside("riposte.yaml", &config.to_string()), None)
+    fleet.beside("riposte.yaml", &config.to_string())
 }
 
-fn react(process: &mut Process, id: u32, cluster: Option<&str>, body: &str) -> Value {
+/// Sends an event of a cluster; its number.
+pub(crate) fn send(process: &Process, id: u32, cluster: Option<&str>, body: &str) -> i64 {
     let named = cluster.map(|name| format!("ce-cluster: {name}\r\n")).unwrap_or_default();
     let event = format!(
         "POST / HTTP/1.1\r\nHost: a\r\nce-specversion: 1.0\r\nce-id: {id}\r\nce-source: /s\r\n{named}\
@@ -238,7 +265,12 @@ fn react(process: &mut Process, id: u32, cluster: Option<&str>, body: &str) -> V
     );
     let answer = process.connect().send(event.as_bytes());
     assert_eq!(answer.status, 202);
-    process.settled(answer.number())["reactions"][0].clone()
+    answer.number()
+}
+
+fn react(process: &mut Process, id: u32, cluster: Option<&str>, body: &str) -> Value {
+    let event = send(process, id, cluster, body);
+    process.settled(event)["reactions"][0].clone()
 }
 
 #[test]
@@ -246,7 +278,7 @@ fn an_event_becomes_a_commit_in_the_overlay_of_its_cluster() {
     let files = two_clusters();
     let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
     let fleet = Fleet::with(&files);
-    let mut process = start(&fleet);
+    let mut process = Process::start(&configured(&fleet), None);
     let web = shell_in("default", "web-77789455d6-m7flp");
     let reaction = react(&mut process, 1, Some("production"), &web);
     assert_eq!(reaction["outcome"], "committed", "{reaction:#}");

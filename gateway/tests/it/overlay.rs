@@ -19,7 +19,7 @@ pub(crate) fn named(namespace: &str, name: &str) -> ObjectRef {
     }
 }
 
-fn grants() -> Grants {
+pub(crate) fn grants() -> Grants {
     let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
     Grants {
         kinds: owned(&["Deployment"]),

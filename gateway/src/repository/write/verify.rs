@@ -97,7 +97,8 @@ impl Task<'_> {
             manifest.get_mut("spec")?.as_object_mut()?.remove("patches");
             Some(manifest)
         };
-        instance.place.at(&instance.path).below("spec") == *at
+        let place = self.working.place(&instance.path, instance.place);
+        place.is_some_and(|place| place.at(&instance.path).below("spec") == *at)
             && without(before).is_some_and(|before| without(after) == Some(before))
     }
 }
