@@ -85,8 +85,7 @@ impl Content {
             self.place_all();
         }
         self.definitions = self.find_definitions();
-        let left_out = |file: &Arc<Indexed>| Some((file.source.path.clone(), self.left_out(file)?));
-        self.skipped = self.files.values().filter_map(left_out).collect();
+        self.skipped = self.left_out();
     }
 
     /// Whether a file is applied as it was, and all others are, too. One that comes or goes, a kustomization,
@@ -168,10 +167,16 @@ impl Content {
         found
     }
 
-    /// Why none of a file's objects can be looked up.
-    fn left_out(&self, file: &Indexed) -> Option<String> {
-        let unread = file.objects.as_ref().as_ref().err().cloned();
-        unread.or_else(|| self.overlays.placements(&file.source.path).err())
+    /// The files whose objects cannot be looked up, and why.
+    fn left_out(&self) -> Vec<(String, String)> {
+        let there = self.overlays.left_out.keys().filter(|path| self.files.contains_key(*path));
+        let unplaced = there.filter_map(|path| Some((path.clone(), self.overlays.placements(path).err()?)));
+        let unread = |file: &Arc<Indexed>| {
+            let reason = file.objects.as_ref().as_ref().err()?;
+            Some((file.source.path.clone(), reason.clone()))
+        };
+        let unread = self.files.values().filter_map(unread);
+        unplaced.chain(unread).collect::<BTreeMap<_, _>>().into_iter().collect()
     }
 
     pub(super) fn text(&self, path: &str) -> Option<&str> {
