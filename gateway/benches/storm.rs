@@ -6,6 +6,7 @@
 
 #![allow(
     dead_code,
+    unused_imports,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
@@ -15,6 +16,7 @@
 #[path = "../tests/it/harness"]
 mod harness {
     pub(crate) mod connection;
+    pub(crate) mod fault;
     pub(crate) mod fleet;
     pub(crate) mod git;
     pub(crate) mod github;
@@ -22,6 +24,11 @@ mod harness {
     pub(crate) mod process;
 
     pub(crate) use connection::Connection;
+
+    pub(crate) fn fixture(name: &str) -> Vec<u8> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/fixtures/");
+        std::fs::read(folder.to_owned() + name).unwrap()
+    }
 }
 
 use std::error::Error;

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use crate::commit::{Coalesce, notify};
 use crate::model::patch::EXPIRES_AFTER_S_MAX;
 use crate::model::plugin::Mode;
-use crate::pipeline::{PROPOSE_CALLS, Repeats};
+use crate::pipeline::{Clusters, PROPOSE_CALLS, Repeats};
 use crate::receive::Tokens;
 use crate::server::Auth;
 use crate::validate::Guardrails;
@@ -44,6 +44,9 @@ pub struct Config {
     /// How long reports of one incident are one.
     #[serde(default)]
     pub repeats: Repeats,
+    /// The clusters that the repository serves, where it serves several.
+    #[serde(default)]
+    pub clusters: Clusters,
     /// How proposals are joined into commits.
     #[serde(default)]
     pub coalesce: Coalesce,
@@ -116,7 +119,13 @@ impl Config {
             return Err(unknown.join("\n"));
         }
         let config: Self = serde_path_to_error::deserialize(document).map_err(|error| error.to_string())?;
-        let mut wrong = [config.zeros(), config.proposals_to_nowhere(), config.bursts_too_large()].concat();
+        let mut wrong = [
+            config.zeros(),
+            config.proposals_to_nowhere(),
+            config.bursts_too_large(),
+            config.clusters.wrong(),
+        ]
+        .concat();
         if config.repeats.window_s > Repeats::WINDOW_S_MAX {
             let (is, max) = (config.repeats.window_s, Repeats::WINDOW_S_MAX);
             wrong.push(format!("repeats.windowS is {is}, and {max} is the most; 0 dispatches every event"));

@@ -109,7 +109,8 @@ impl Gateway {
         let (journal, journal_task) = Journal::open(&config.journal).await?;
         let modes = Modes::new(&journal, &catalog).await?;
         // A repository that is away is no reason to take no events: reactions wait for it.
-        let repository = Repository::new(&config.repository, &config.journal.dir)?;
+        let clusters = config.clusters.folders();
+        let repository = Repository::serving(clusters, &config.repository, &config.journal.dir)?;
         let branch = &config.repository.branch;
         let mut pipeline = Pipeline::new(journal, repository, catalog, modes, notifier, branch);
         pipeline.pauses = Pauses::new(&pipeline.journal, &pipeline.metrics).await?;
@@ -117,6 +118,7 @@ impl Gateway {
         pipeline.schemas = Arc::new(schemas);
         pipeline.dry_run = dry_run;
         pipeline.repeats = config.repeats.clone();
+        pipeline.clusters = config.clusters.clone();
         pipeline.limits.backoff_max_ms = i64::from(config.repository.limits.retry_ms);
         pipeline.coalesce = config.coalesce.clone();
         pipeline.throttle = Throttle::new(&pipeline.journal, pipeline.repository.budget()).await?;

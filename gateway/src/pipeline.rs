@@ -5,6 +5,7 @@
 //! journal. Nothing is decided here that a stage could decide.
 
 mod breaker;
+mod clusters;
 mod burst;
 mod commit;
 mod decide;
@@ -30,6 +31,7 @@ use http::HeaderMap;
 use tokio::sync::{Notify, watch};
 
 pub use breaker::{Breakers, Parked};
+pub use clusters::{Cluster, Clusters};
 pub use decide::Deciding;
 pub use follow::Following;
 pub use hold::Hold;
@@ -100,6 +102,8 @@ pub struct Pipeline {
     pub guardrails: Guardrails,
     /// How long reports of one incident are one.
     pub repeats: Repeats,
+    /// The clusters that the repository serves.
+    pub clusters: Clusters,
     /// How proposals are joined into commits.
     pub coalesce: Coalesce,
     /// What holds all commits.
@@ -162,6 +166,7 @@ impl Pipeline {
             pauses: Pauses::default(),
             guardrails: Guardrails::default(),
             repeats: Repeats::default(),
+            clusters: Clusters::default(),
             coalesce: Coalesce::default(),
             throttle: Throttle::default(),
             following: Following::default(),

@@ -20,6 +20,7 @@ mod revert;
 mod switch;
 mod undo;
 mod writer;
+mod window;
 
 use std::path::PathBuf;
 

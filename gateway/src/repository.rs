@@ -9,6 +9,13 @@ pub mod snapshot;
 mod yaml;
 mod index;
 mod kustomize;
+mod overlay;
+mod roots;
+mod flux;
+mod effective;
+mod helm;
+mod content;
+mod write;
 mod owner;
 pub mod edit;
 mod alignment;
@@ -34,12 +41,14 @@ pub use config::{BudgetConfig, Config};
 pub use edit::EditError;
 pub use index::{Place, SourceFile};
 pub use kustomize::{listed_again, listings, unlisted};
+pub use overlay::ClusterFolder;
 pub use proposal::{
     Closing, FoundPullRequest, ProposalBranch, Proposed, ProposedCommit, PullRequest, PullRequestDraft,
 };
 pub use remote_error::{CommitError, RepositoryError, Retry};
-pub use snapshot::{Definition, Located, LookupError, OwnerLookupError, Snapshot};
+pub use snapshot::{Definition, Located, LookupError, OwnerLookupError, Snapshot, UnknownCluster};
 pub use strategic::strategic_merge;
+pub use write::{Files, Home, Working};
 
 use crate::model::manifest::CommitSha;
 use git::GitClone;
@@ -91,7 +100,19 @@ impl Repository {
     /// # Errors
     /// When the configuration is wrong.
     pub fn new(config: &Config, data_dir: &Path) -> Result<Self, RepositoryError> {
-        let remote = config.clone().check()?;
+        Self::serving(Vec::new(), config, data_dir)
+    }
+
+    /// The same, of a repository that serves several clusters.
+    ///
+    /// # Errors
+    /// When the configuration is wrong.
+    pub fn serving(
+        clusters: Vec<ClusterFolder>,
+        config: &Config,
+        data_dir: &Path,
+    ) -> Result<Self, RepositoryError> {
+        let remote = config::Remote { clusters, ..config.clone().check()? };
         let github = remote.github.clone().map(|github| GitHub::new(github, &remote)).transpose()?;
         let app = github.as_ref().and_then(GitHub::app);
         let clone = Arc::new(GitClone::new(remote, app, data_dir));
@@ -265,7 +286,9 @@ fn snapshot_of(
         }
         other => other?,
     };
-    let snapshot = Snapshot::build(commit.clone(), difference, clone.remote.limits.file_bytes_max);
+    let remote = &clone.remote;
+    let file_bytes_max = remote.limits.file_bytes_max;
+    let snapshot = Snapshot::build(commit.clone(), difference, file_bytes_max, &remote.clusters);
     let snapshot = snapshot.paused(files::pause(clone, commit)?);
     log_skipped(&snapshot, newest);
     Ok(Arc::new(snapshot))

@@ -34,8 +34,8 @@ use crate::model::manifest::{CommitSha, ObjectRef};
 use crate::model::patch::{Change, Changes, Patch};
 use crate::model::plugin::Grants;
 use crate::model::undo::ObjectUndo;
-use crate::repository::edit::{differences, edit, patched};
-use crate::repository::{FileChange, Located, Place, Snapshot};
+use crate::repository::edit::{differences, patched};
+use crate::repository::{EditError, FileChange, Located, Snapshot};
 
 /// What became of a proposal that is allowed.
 #[derive(Debug)]
@@ -145,6 +145,8 @@ pub fn validate(
 /// Checks a proposal's changes against what the draft has come to, and makes the new texts, which are
 /// the draft's once it is told to accept them; `None` when there is nothing to change.
 ///
+/// What the proposal's cluster has counts: [`Draft::see`] says which one that is.
+///
 /// # Errors
 /// Every reason why it is refused: one is that it would undo what an earlier proposal does.
 pub fn add(
@@ -197,18 +199,29 @@ pub fn add(
 /// Changes an object that is there.
 fn change(draft: &mut Draft<'_>, rules: &Rules<'_>, patch: &Patch) -> Result<(), Vec<Refusal>> {
     let target = &patch.target;
-    let (mut located, reasons) = allowed(target, rules, draft.snapshot())?;
+    let (located, reasons) = allowed(target, rules, draft.snapshot())?;
     if draft.is_deleted(&located) {
         let gone = || Refusal::Delete { target: target.clone(), reason: "it is deleted".to_owned() };
         return Err(vec![draft.taken(target).unwrap_or_else(gone)]);
     }
-    let Place { document, item } = draft.place(&located);
-    (located.document, located.item) = (document, item);
     let before = draft.manifest(target).unwrap_or(&located.manifest);
-    let (after, text) = apply(patch, &located, before, draft.text(&located.path), rules, reasons)?;
-    draft.put(&located.path, text)?;
+    let after = apply(patch, &located, before, rules, reasons)?;
+    let files = draft.snapshot().write(&located, before, &after, draft);
+    let files = files.map_err(|error| vec![edit_refused(target, &located, error)])?;
+    let ungranted: Vec<Refusal> =
+        files.keys().filter_map(|path| grant::check_path(rules.grants, target, path)).collect();
+    if !ungranted.is_empty() {
+        return Err(ungranted);
+    }
+    for (path, text) in files {
+        draft.put(&path, text)?;
+    }
     draft.now(target, after);
     Ok(())
+}
+
+fn edit_refused(target: &ObjectRef, located: &Located, error: EditError) -> Refusal {
+    Refusal::Edit { target: target.clone(), path: located.path.clone(), error }
 }
 
 /// What the grants and the guardrails say of an object as a whole.
@@ -242,22 +255,20 @@ fn allowed(
     Err(granted)
 }
 
-/// The manifest and the file's text after the patch; `reasons` are those that are known already.
+/// The manifest after the patch; `reasons` are those that are known already.
 fn apply(
     patch: &Patch,
     located: &Located,
     before: &Value,
-    text: &str,
     rules: &Rules<'_>,
     mut reasons: Vec<Refusal>,
-) -> Result<(Value, String), Vec<Refusal>> {
+) -> Result<Value, Vec<Refusal>> {
     let target = &patch.target;
-    let edit_refused = |error| Refusal::Edit { target: target.clone(), path: located.path.clone(), error };
     let drafted = patched(before, &patch.change).and_then(|after| Ok((differences(before, &after)?, after)));
     let (changed, after) = match drafted {
         Ok(drafted) => drafted,
         Err(error) => {
-            reasons.push(edit_refused(error));
+            reasons.push(edit_refused(target, located, error));
             return Err(reasons);
         }
     };
@@ -267,11 +278,7 @@ fn apply(
         reasons.extend(rules.schemas.check(rules.snapshot, target, Some(before), &after));
         reasons.extend(semantics::check(target, Some(before), &after));
     }
-    if !reasons.is_empty() {
-        return Err(reasons);
-    }
-    let text = edit(text, located.place(), &after).map_err(|error| vec![edit_refused(error)])?;
-    Ok((after, text))
+    if reasons.is_empty() { Ok(after) } else { Err(reasons) }
 }
 
 /// A patch changes an object; it never makes another one of it.

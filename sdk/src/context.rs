@@ -35,8 +35,9 @@ impl Context {
     /// The object that the alert's pod comes from: the one that Falco's k8smeta plugin names, or else
     /// the one that the pod's name tells.
     ///
-    /// A Deployment that k8smeta names and the desired state does not have is the end: whatever the
-    /// pod's name could tell would be another object than the one that Falco saw.
+    /// A Deployment that k8smeta names and the desired state does not have is the end, unless a
+    /// HelmRelease made it: whatever else the pod's name could tell would be another object than the one
+    /// that Falco saw.
     ///
     /// # Errors
     /// When the alert does not say enough, and when none or several could have made the pod. `?`
@@ -45,7 +46,11 @@ impl Context {
         let namespace = alert.namespace()?;
         if let Ok(name) = alert.deployment() {
             let found = self.named("Deployment", namespace, name)?;
-            return found.ok_or_else(|| {
+            let release = || {
+                let made_by = self.owner_of(namespace, alert.pod().ok()?).ok()?;
+                (made_by.kind == "HelmRelease").then_some(made_by)
+            };
+            return found.or_else(release).ok_or_else(|| {
                 NoOwner::new(format!("the desired state has no Deployment {namespace}/{name}"))
             });
         }

@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 use super::Problem;
 use crate::clock;
 use crate::model::outcome::{Became, OutcomeKind};
-use crate::pipeline::Pipeline;
 use crate::record::{
     Afterwards, AttemptView, CommitView, EventDetail, EventFilter, EventRow, ReactionRow, ReactionView,
     SettledPullRequest,
@@ -245,10 +244,10 @@ pub(super) struct ReactionDetail {
     /// The replay that made it, if one did.
     replay: Option<i64>,
     mode: String,
-    state: String,
+    pub(super) state: String,
     /// Why it is not being decided on or committed, while that is not because of itself.
     #[serde(skip_serializing_if = "Option::is_none")]
-    waits_because: Option<String>,
+    pub(super) waits_because: Option<String>,
     plugin_digest: Option<String>,
     config_digest: Option<String>,
     base_commit: Option<String>,
@@ -338,25 +337,6 @@ struct AttemptDetail {
     ended: Option<String>,
     result: Option<String>,
     detail: Option<String>,
-}
-
-impl ReactionDetail {
-    /// Says what it waits for, while that is not because of itself.
-    pub(super) fn wait_for(&mut self, pipeline: &Pipeline) {
-        let pauses = pipeline.pauses.held();
-        self.waits_because = match self.state.as_str() {
-            "proposed" if !pauses.is_empty() => {
-                let reasons: Vec<String> = pauses.into_iter().map(|pause| pause.reason).collect();
-                Some(format!("paused: {}", reasons.join("; ")))
-            }
-            "proposed" => pipeline.throttle.held().map(|held| format!("held: {}", held.reason)),
-            "pending" => pipeline
-                .hold
-                .because()
-                .map(|(kind, reason)| format!("the desired state cannot be read: {kind}: {reason}")),
-            _ => None,
-        };
-    }
 }
 
 impl From<CommitView> for CommitDetail {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::Problem;
 use super::events::{ReactionDetail, number};
 use super::plugins::check_reason;
+use crate::pipeline::Pipeline;
 use crate::record::{Irrevertible, RevertRequest, RevertedBy, Reverting};
 use crate::server::App;
 
@@ -79,4 +80,23 @@ async fn read(app: &App, id: i64) -> Result<ReactionOfEvent, Problem> {
     let mut reaction = ReactionDetail::from(reaction);
     reaction.wait_for(&app.pipeline);
     Ok(ReactionOfEvent { event, reaction })
+}
+
+impl ReactionDetail {
+    /// Says what it waits for, while that is not because of itself.
+    pub(super) fn wait_for(&mut self, pipeline: &Pipeline) {
+        let pauses = pipeline.pauses.held();
+        self.waits_because = match self.state.as_str() {
+            "proposed" if !pauses.is_empty() => {
+                let reasons: Vec<String> = pauses.into_iter().map(|pause| pause.reason).collect();
+                Some(format!("paused: {}", reasons.join("; ")))
+            }
+            "proposed" => pipeline.throttle.held().map(|held| format!("held: {}", held.reason)),
+            "pending" => pipeline
+                .hold
+                .because()
+                .map(|(kind, reason)| format!("the desired state cannot be read: {kind}: {reason}")),
+            _ => None,
+        };
+    }
 }

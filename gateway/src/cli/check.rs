@@ -12,7 +12,7 @@ use crate::commit::Notifier;
 use crate::config::Config;
 use crate::gateway::{compiler, load_plugins};
 use crate::model::text::inert;
-use crate::pipeline::chain;
+use crate::pipeline::{Cluster, Clusters, chain};
 use crate::repository::Repository;
 use crate::validate::{DryRun, Schemas, not_granted};
 
@@ -45,7 +45,7 @@ impl<W: Write> Findings<'_, W> {
         Ok(())
     }
 
-    async fn repository(&mut self, repository: &Repository) -> Result<(), CommandError> {
+    async fn repository(&mut self, repository: &Repository, clusters: &Clusters) -> Result<(), CommandError> {
         self.note("repository", repository.check().await.map_err(|error| chain(&error)))?;
         // What stands in the way of reading it has been said.
         let Ok(snapshot) = repository.snapshot_at_head().await else { return Ok(()) };
@@ -57,6 +57,14 @@ impl<W: Write> Findings<'_, W> {
             "manifests",
             Ok(format!("{objects} objects in {} files", snapshot.files().count())),
         )?;
+        for Cluster { name, path, .. } in &clusters.0 {
+            let objects = snapshot.of_cluster(name).map_or(0, |view| view.objects());
+            let found = match objects {
+                0 => Err(format!("{name}: nothing is applied from {path}")),
+                objects => Ok(format!("{name}: {objects} objects")),
+            };
+            self.note("cluster", found)?;
+        }
         for (path, reason) in snapshot.skipped() {
             writeln!(self.out, "note   manifests: {} is left out: {}", inert(path), inert(reason))?;
         }
@@ -120,8 +128,8 @@ impl Check {
         }
         if !self.offline {
             let dir = tempfile::tempdir()?;
-            match Repository::new(&config.repository, dir.path()) {
-                Ok(repository) => findings.repository(&repository).await?,
+            match Repository::serving(config.clusters.folders(), &config.repository, dir.path()) {
+                Ok(repository) => findings.repository(&repository, &config.clusters).await?,
                 Err(error) => findings.note("repository", Err(chain(&error)))?,
             }
         }

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::clusters::{NoCluster, Views};
 use super::commit::{AttemptError, Attempted, found_again};
 use super::decide::ended;
 use super::judge::{Ground, Judged, Verdict};
@@ -16,7 +17,7 @@ use crate::commit::{self, Message, reaction_trailer};
 use crate::crash_point::CrashPoint;
 use crate::model::outcome::OutcomeKind;
 use crate::record::{DueReaction, Postponed, Proposal, RecordError, SettledCommit, Settlement, Stage};
-use crate::repository::{FoundCommit, Retry};
+use crate::repository::{FoundCommit, Retry, Snapshot};
 use crate::validate::{Claims, Draft, Piece, ValidatedChange};
 
 /// The most proposals that are held against one head together.
@@ -27,6 +28,8 @@ const PROPOSALS_BYTES_MAX: usize = 16 << 20;
 /// A proposal and the number of the attempt that it is in.
 pub(super) struct Entry {
     pub(super) proposal: Proposal,
+    /// The cluster of its event, or why there is none.
+    cluster: Result<Option<String>, NoCluster>,
     attempt: i64,
 }
 
@@ -35,6 +38,11 @@ impl Entry {
     pub(super) fn name(&self) -> String {
         let reaction = self.proposal.reaction();
         format!("reaction {} of plugin {}", reaction.id, reaction.plugin)
+    }
+
+    /// The desired state that the proposal is held against.
+    pub(super) fn view<'v>(&self, views: &'v Views) -> Result<&'v Snapshot, NoCluster> {
+        views.of(self.cluster.as_ref().map_err(Clone::clone)?.as_deref()).map(AsRef::as_ref)
     }
 
     /// Whether an attempt before this one may have made the commit: attempt 1 was the decision.
@@ -71,7 +79,7 @@ impl Pipeline {
         let (mut taken, mut proposals) = (0, Vec::new());
         let (mut different, mut bytes) = (BTreeSet::new(), 0);
         for reaction in due {
-            let Some(proposal) = self.to_be_joined(&reaction).await? else {
+            let Some((proposal, cluster)) = self.to_be_joined(&reaction).await? else {
                 taken += 1;
                 continue;
             };
@@ -82,29 +90,37 @@ impl Pipeline {
             if is_full && !proposals.is_empty() {
                 break;
             }
-            proposals.push(proposal);
+            proposals.push((proposal, cluster));
         }
         if proposals.is_empty() {
             return Ok(taken);
         }
-        proposals.sort_by_key(|proposal| proposal.reaction().id);
-        let ids = proposals.iter().map(|proposal| proposal.reaction().id).collect();
+        proposals.sort_by_key(|(proposal, _)| proposal.reaction().id);
+        let ids = proposals.iter().map(|(proposal, _)| proposal.reaction().id).collect();
         let attempts = self.journal.begin_attempts(ids, Stage::Commit).await?;
         CrashPoint::Committing.reach();
         taken += proposals.len();
         let entries = proposals.into_iter().zip(attempts);
-        let entries: Vec<Entry> = entries.map(|(proposal, attempt)| Entry { proposal, attempt }).collect();
-        let mut parts = vec![entries];
+        let entry = |((proposal, cluster), attempt)| Entry { proposal, cluster, attempt };
+        let mut parts = vec![entries.map(entry).collect::<Vec<Entry>>()];
         while let Some(part) = parts.pop() {
             parts.extend(self.commit_part(part).await?);
         }
         Ok(taken)
     }
 
-    /// The proposal of a reaction, unless the reaction is one to be taken alone, and has been.
-    async fn to_be_joined(&self, reaction: &DueReaction) -> Result<Option<Proposal>, RecordError> {
-        let proposal = match self.journal.proposal(reaction).await {
-            Ok(proposal) => proposal,
+    /// The proposal of a reaction and its cluster, unless the reaction is one to be taken alone, and has
+    /// been.
+    async fn to_be_joined(
+        &self,
+        reaction: &DueReaction,
+    ) -> Result<Option<(Proposal, Result<Option<String>, NoCluster>)>, RecordError> {
+        let read = async {
+            let proposal = self.journal.proposal(reaction).await?;
+            Ok((proposal, self.cluster_of(reaction.event_seq).await?))
+        };
+        let (proposal, cluster) = match read.await {
+            Ok(read) => read,
             Err(error) => {
                 self.or_damaged(reaction, Err(error)).await?;
                 return Ok(None);
@@ -117,7 +133,7 @@ impl Pipeline {
             self.or_damaged(reaction, committed).await?;
             return Ok(None);
         }
-        Ok(Some(proposal))
+        Ok(Some((proposal, cluster)))
     }
 
     /// Commits a part of a burst, until it is settled or postponed. What is left of it to be tried by
@@ -211,13 +227,15 @@ impl Pipeline {
         earlier: &mut Earlier,
     ) {
         let (base, catalog) = (self.repository.snapshot(&found.base).await.ok(), self.catalog());
+        let base = base.map(|base| self.views(base));
         let claims = std::mem::take(&mut earlier.claims);
-        let mut draft = base.as_deref().map(|base| Draft::after(base, claims.clone()));
+        let mut draft = base.as_ref().map(|base| Draft::after(&base.whole, claims.clone()));
         for index in indices {
             let entry = &entries[*index];
             let piece = draft.as_mut().and_then(|draft| {
                 let grants = self.grants(&catalog, entry.proposal.reaction()).ok()??;
-                let piece = self.add(draft, entry, &grants).ok()??;
+                let view = entry.view(base.as_ref()?).ok()?;
+                let piece = self.add(draft, view, entry, &grants).ok()??;
                 draft.accept(&entry.name());
                 Some(piece)
             });
@@ -289,8 +307,12 @@ impl Pipeline {
         if proposal.reaction().reverts.is_some() {
             return Ok(ended(OutcomeKind::Unchanged, UNCHANGED.to_owned()));
         }
+        let view = match entry.view(&ground.views) {
+            Ok(view) => view,
+            Err((outcome, reason)) => return Ok(ended(outcome, reason)),
+        };
         match self.plugin_and_mode(&ground.catalog, proposal.reaction()) {
-            Ok((plugin, _)) => self.unchanged(proposal, plugin, &ground.snapshot).await,
+            Ok((plugin, _)) => self.unchanged(proposal, plugin, view).await,
             Err(reason) => Ok(ended(OutcomeKind::Failed, reason)),
         }
     }

@@ -175,7 +175,7 @@ impl Pipeline {
             return Ok(Attempted::Settled(earlier.settlement));
         }
         for _race in 0..self.limits.races_max {
-            let (change, mode) = match self.validate(proposal).await? {
+            let (change, mode) = match self.validate(proposal, event).await? {
                 Ok(validated) => validated,
                 Err(settlement) => return Ok(Attempted::Settled(settlement)),
             };
@@ -209,6 +209,7 @@ impl Pipeline {
     async fn validate(
         &self,
         proposal: &Proposal,
+        event: &RecordedEvent,
     ) -> Result<Result<(ValidatedChange, Mode), Settlement>, AttemptError> {
         let reaction = proposal.reaction();
         let catalog = self.catalog();
@@ -216,7 +217,10 @@ impl Pipeline {
             Ok(found) => found,
             Err(reason) => return Ok(Err(ended(OutcomeKind::Failed, reason))),
         };
-        let snapshot = self.snapshot_to_change().await?;
+        let snapshot = match self.of_cluster(event.event(), self.snapshot_to_change().await?) {
+            Ok(snapshot) => snapshot,
+            Err((outcome, reason)) => return Ok(Err(ended(outcome, reason))),
+        };
         if let Some(reason) = self.respected(reaction).await? {
             return Ok(Err(ended(OutcomeKind::Ignored, reason)));
         }

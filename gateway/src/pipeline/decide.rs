@@ -144,6 +144,10 @@ impl Pipeline {
         let Some(event) = self.journal.event(reaction.event_seq).await? else {
             return Err(RecordError::Damaged(format!("event {} is missing", reaction.event_seq)));
         };
+        let snapshot = match self.of_cluster(event.event(), snapshot) {
+            Ok(snapshot) => snapshot,
+            Err((outcome, reason)) => return self.settle(reaction, ended(outcome, reason)).await,
+        };
         let attempt = self.journal.begin_attempt(reaction.id, Stage::Dispatch).await?;
         CrashPoint::Dispatching.reach();
         let base = snapshot.commit().clone();

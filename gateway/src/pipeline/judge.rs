@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::task::block_in_place;
 
+use super::clusters::Views;
 use super::commit::AttemptError;
 use super::decide::ended;
 use super::{Pipeline, burst::Entry};
@@ -41,7 +42,7 @@ pub(super) struct Judged {
 
 /// What proposals are held against, as of one moment.
 pub(super) struct Ground {
-    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) views: Views,
     pub(super) catalog: Arc<Catalog>,
     /// What the plugins have done within the guardrails' window.
     windows: BTreeMap<String, Window>,
@@ -86,7 +87,7 @@ impl Pipeline {
 
     /// What the proposals are held against by now.
     pub(super) async fn ground(&self, entries: &[Entry]) -> Result<Ground, AttemptError> {
-        let (snapshot, catalog) = (self.snapshot_to_change().await?, self.catalog());
+        let (views, catalog) = (self.views(self.snapshot_to_change().await?), self.catalog());
         let (mut windows, mut respected) = (BTreeMap::new(), BTreeMap::new());
         for reaction in entries.iter().map(|entry| entry.proposal.reaction()) {
             if reaction.reverts.is_some() {
@@ -99,14 +100,14 @@ impl Pipeline {
                 respected.insert(reaction.id, reason);
             }
         }
-        Ok(Ground { snapshot, catalog, windows, respected })
+        Ok(Ground { views, catalog, windows, respected })
     }
 
     /// Holds each proposal against what those before it come to. `claims` is what proposals of the same
     /// burst have done that are in the head already.
     pub(super) fn judge(&self, entries: &[Entry], ground: &Ground, claims: &Claims) -> Judged {
         block_in_place(|| {
-            let mut draft = Draft::after(&ground.snapshot, claims.clone());
+            let mut draft = Draft::after(&ground.views.whole, claims.clone());
             let mut windows = ground.windows.clone();
             let mut verdict = |entry| self.verdict(entry, ground, &mut draft, &mut windows);
             let verdicts = entries.iter().map(&mut verdict).collect();
@@ -118,11 +119,11 @@ impl Pipeline {
         })
     }
 
-    fn verdict(
+    fn verdict<'g>(
         &self,
         entry: &Entry,
-        ground: &Ground,
-        draft: &mut Draft<'_>,
+        ground: &'g Ground,
+        draft: &mut Draft<'g>,
         windows: &mut BTreeMap<String, Window>,
     ) -> Verdict {
         let reaction = entry.proposal.reaction();
@@ -134,7 +135,11 @@ impl Pipeline {
             Ok(None) => return Verdict::Aside,
             Err(reason) => return Verdict::Ends(ended(OutcomeKind::Failed, reason)),
         };
-        let joined = self.add(draft, entry, &grants);
+        let view = match entry.view(&ground.views) {
+            Ok(view) => view,
+            Err((outcome, reason)) => return Verdict::Ends(ended(outcome, reason)),
+        };
+        let joined = self.add(draft, view, entry, &grants);
         let targets = || entry.proposal.changes().patches.iter().map(|patch| &patch.target);
         // A revert is none of the plugin's doing.
         let mut window = if reaction.reverts.is_some() { None } else { windows.get_mut(&reaction.plugin) };
@@ -154,7 +159,7 @@ impl Pipeline {
             (Ok(None), _) => Ok(()),
         };
         // Is it so without the proposals before it?
-        match (self.add(&mut Draft::new(&ground.snapshot), entry, &grants), joined) {
+        match (self.add(&mut Draft::new(view), view, entry, &grants), joined) {
             (Ok(None), Ok(())) => Verdict::Unchanged,
             (Err(_), Err(refusals)) => refused(&refusals),
             (_, Err(refusals)) => Verdict::Depends(OutcomeKind::Refused, refusals.to_string()),
@@ -197,13 +202,15 @@ impl Pipeline {
         Ok(ends)
     }
 
-    /// What the proposal changes on top of the draft.
-    pub(super) fn add(
+    /// What the proposal changes on top of the draft, in what its cluster has.
+    pub(super) fn add<'g>(
         &self,
-        draft: &mut Draft<'_>,
+        draft: &mut Draft<'g>,
+        view: &'g Snapshot,
         entry: &Entry,
         grants: &Grants,
     ) -> Result<Option<Piece>, Refusals> {
+        draft.see(view);
         validate::add(draft, entry.proposal.changes(), grants, &self.guardrails, &self.schemas)
     }
 }

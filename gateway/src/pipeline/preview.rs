@@ -56,6 +56,13 @@ impl Pipeline {
             reason: String::new(),
             diff: None,
         };
+        let snapshot = match self.of_cluster(event.event(), snapshot) {
+            Ok(snapshot) => snapshot,
+            Err(ended) => {
+                (preview.outcome, preview.reason) = ended;
+                return Some(preview);
+            }
+        };
         let dispatched = match block_in_place(|| plugin.handle(event.event(), Arc::clone(&snapshot))) {
             Ok(dispatched) => dispatched,
             Err(failure) => {

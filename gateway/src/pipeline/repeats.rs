@@ -57,7 +57,7 @@ pub(super) enum Way {
 /// The first reports of a round's incidents, as they were before the round: what it dispatches itself
 /// cannot be decided yet.
 #[derive(Debug, Default)]
-pub(super) struct Round(BTreeMap<String, Before>);
+pub(super) struct Round(BTreeMap<(String, Option<String>), Before>);
 
 #[derive(Debug)]
 enum Before {
@@ -78,20 +78,33 @@ impl Pipeline {
         if window_us == 0 || routes.is_empty() {
             return Ok(Way::Dispatch);
         }
-        let known = round.0.contains_key(event.fingerprint());
-        if !known && let Some(first) = self.journal.first_report(event).await? {
-            round.0.insert(event.fingerprint().to_owned(), Before::Reported(first));
+        // The same names in another cluster are other objects.
+        let cluster = self.clusters.of(event.event()).ok().flatten().map(str::to_owned);
+        let incident = (event.fingerprint().to_owned(), cluster);
+        if !round.0.contains_key(&incident)
+            && let Some(first) = self.journal.first_report(event).await?
+            && self.is_of_cluster(first.seq, incident.1.as_deref()).await?
+        {
+            round.0.insert(incident.clone(), Before::Reported(first));
         }
-        match round.0.get(event.fingerprint()) {
+        match round.0.get(&incident) {
             Some(Before::Reported(first)) if is_within(first, event, window_us) => {
                 Ok(way_after(first, routes, &self.catalog()))
             }
             Some(Before::Now) => Ok(Way::Wait),
             _ => {
-                round.0.insert(event.fingerprint().to_owned(), Before::Now);
+                round.0.insert(incident, Before::Now);
                 Ok(Way::Dispatch)
             }
         }
+    }
+
+    async fn is_of_cluster(&self, seq: i64, cluster: Option<&str>) -> Result<bool, RecordError> {
+        if self.clusters.0.is_empty() {
+            return Ok(true);
+        }
+        let event = self.journal.event(seq).await?;
+        Ok(event.is_some_and(|event| self.clusters.of(event.event()).ok().flatten() == cluster))
     }
 }
 

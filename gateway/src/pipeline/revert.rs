@@ -86,8 +86,8 @@ impl Pipeline {
             return Ok(None);
         }
         let reactions = found.message.lines().filter(|line| line.starts_with("Riposte-Reaction: ")).count();
-        if reactions > 1 {
-            let reason = "its commit has other reactions' changes too, and was found again after a crash";
+        if reactions > 1 || self.clusters.are_told_apart() {
+            let reason = "its commit may have changes for others too, and was found again after a crash";
             return Ok(self.kept(proposal, Err(reason.to_owned())));
         }
         let base = self.reached(self.repository.snapshot(&found.base).await)?;

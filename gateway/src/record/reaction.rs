@@ -13,7 +13,7 @@ use super::undo::{self, TakeBack};
 use super::writer::Write;
 use super::{Journal, RecordError};
 use crate::clock;
-use crate::model::manifest::{CommitSha, ObjectRef};
+use crate::model::manifest::CommitSha;
 use crate::model::outcome::OutcomeKind;
 use crate::model::patch::{Changes, Decision};
 use crate::model::plugin::{Mode, PluginIdentity};
@@ -448,45 +448,6 @@ impl Journal {
     /// When one is settled already, or the journal does not answer.
     pub async fn settle_all(&self, ends: Vec<(i64, Settlement)>) -> Result<(), RecordError> {
         self.write(|reply| Write::Settle(ends, reply)).await
-    }
-
-    /// How many commits a plugin has made since then. One that several events have proposed counts once,
-    /// one that took another back is none of the plugin's.
-    ///
-    /// # Errors
-    /// When the journal does not answer.
-    pub async fn commits_since(&self, plugin: &str, since_us: i64) -> Result<u64, RecordError> {
-        let count = "SELECT count(DISTINCT sha) FROM commits JOIN reactions ON id = reaction_id \
-                     WHERE committed_us >= ? AND plugin = ? AND reverts IS NULL";
-        let count: i64 =
-            sqlx::query_scalar(count).bind(since_us).bind(plugin).fetch_one(&self.readers).await?;
-        Ok(count.unsigned_abs())
-    }
-
-    /// The objects that the plugin's commits since then are for, in no order; at most `objects_max`.
-    ///
-    /// # Errors
-    /// When the journal does not answer.
-    pub async fn objects_since(
-        &self,
-        plugin: &str,
-        since_us: i64,
-        objects_max: u32,
-    ) -> Result<Vec<ObjectRef>, RecordError> {
-        // From the few commits of the window, not from all reactions of the plugin.
-        let objects = "SELECT DISTINCT object FROM commits CROSS JOIN reactions ON id = commits.reaction_id \
-                       CROSS JOIN changed_objects ON changed_objects.reaction_id = id \
-                       WHERE committed_us >= ? AND plugin = ? AND reverts IS NULL LIMIT ?";
-        let found: Vec<String> = sqlx::query_scalar(objects)
-            .bind(since_us)
-            .bind(plugin)
-            .bind(objects_max)
-            .fetch_all(&self.readers)
-            .await?;
-        let read = |text: &String| {
-            serde_json::from_str(text).map_err(|error| RecordError::Damaged(error.to_string()))
-        };
-        found.iter().map(read).collect()
     }
 
     /// The recorded proposal of a reaction.

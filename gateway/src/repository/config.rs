@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
+use super::overlay::ClusterFolder;
 use super::remote_error::RepositoryError;
 
 /// The user name that forges take beside a token; GitHub asks for this one beside an App's.
@@ -204,6 +205,8 @@ pub(super) struct Remote {
     pub(super) committer: Committer,
     pub(super) signing: Option<Signing>,
     pub(super) limits: Limits,
+    /// The clusters that the repository serves, where they are told apart.
+    pub(super) clusters: Vec<ClusterFolder>,
 }
 
 /// How to get in.
@@ -250,7 +253,8 @@ impl Config {
             signing.check(github.is_some())?;
         }
         let Self { branch, committer, signing, limits, .. } = self;
-        Ok(Remote { url, branch, path, access, github, committer, signing, limits })
+        let clusters = Vec::new();
+        Ok(Remote { url, branch, path, access, github, committer, signing, limits, clusters })
     }
 }
 

@@ -14,6 +14,7 @@ use super::index::{self, Place};
 use super::json_text;
 pub use super::patch::{differences, patched};
 use super::yaml::documents;
+use crate::model::text::is_unprintable;
 
 /// Values that one patch sets, adds or takes away in a text: each costs time with the size of the list or
 /// object that it is in.
@@ -34,6 +35,9 @@ pub enum EditError {
     /// What is written there makes the whole file one that is not read.
     #[error("the edited file could not be read again: {0}")]
     Lost(String),
+    /// Kustomizations stand in the way.
+    #[error("it cannot be written for this object alone: {0}")]
+    Overlay(String),
     /// The written text would say something else than the patch.
     #[error("the edited text would not say what the patch says; change the file by hand")]
     NotFaithful,
@@ -195,6 +199,12 @@ fn write(text: &str, document: usize, before: &Value, after: &Value) -> Result<S
     }
     let parsed = YamlFile::from_str(text).map_err(|error| EditError::Unreadable(error.to_string()))?;
     let part = parsed.documents().nth(document);
+    if let (Value::Array(before), Value::Array(after)) = (before, after) {
+        let root = part.and_then(|part| part.as_sequence());
+        let root = root.ok_or_else(|| EditError::Unsupported("its list cannot be found".to_owned()))?;
+        write_sequence(&root, before, after, &Edits(Cell::new(EDITS_MAX)))?;
+        return Ok(parsed.to_string());
+    }
     let root = part.and_then(|part| part.as_mapping());
     let root = root.ok_or_else(|| EditError::Unsupported("its documents cannot be told apart".to_owned()))?;
     let (Value::Object(before), Value::Object(after)) = (before, after) else {
@@ -328,11 +338,31 @@ fn block(value: &Value, indent: usize, text: &mut String) {
                 block_item(item, indent + 1, text);
             }
         }
+        Value::String(lines) if is_block(lines) => {
+            text.push_str(if lines.ends_with('\n') { " |" } else { " |-" });
+            for line in lines.trim_end_matches('\n').split('\n') {
+                text.push('\n');
+                if !line.is_empty() {
+                    text.push_str(&pad);
+                    text.push_str(line);
+                }
+            }
+        }
         other => {
             text.push(' ');
             text.push_str(&scalar(other));
         }
     }
+}
+
+/// Whether a text of several lines reads as it is: a patch in a kustomization, say.
+fn is_block(text: &str) -> bool {
+    let lines = text.strip_suffix('\n').unwrap_or(text);
+    let plain = |line: &str| !line.ends_with(' ') && !line.contains(is_unprintable);
+    text.matches('\n').count() > 1
+        && !lines.starts_with([' ', '\n'])
+        && !lines.ends_with('\n')
+        && lines.split('\n').all(plain)
 }
 
 /// An element of a list: a mapping's first key stands on the line of the dash.

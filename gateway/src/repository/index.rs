@@ -7,26 +7,35 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::kustomize::At;
 use super::yaml::documents;
-use crate::model::manifest::ObjectRef;
 
 /// The kind that defines kinds.
 const DEFINITION: &str = "CustomResourceDefinition";
 
 /// Kinds without a namespace.
-const CLUSTER_KINDS: [&str; 12] = [
+const CLUSTER_KINDS: [&str; 21] = [
     "APIService",
+    "CSIDriver",
+    "CSINode",
+    "CertificateSigningRequest",
     "ClusterRole",
     "ClusterRoleBinding",
     DEFINITION,
+    "FlowSchema",
     "IngressClass",
     "MutatingWebhookConfiguration",
     "Namespace",
     "Node",
     "PersistentVolume",
     "PriorityClass",
+    "PriorityLevelConfiguration",
+    "RuntimeClass",
     "StorageClass",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
     "ValidatingWebhookConfiguration",
+    "VolumeAttachment",
 ];
 
 /// A manifest file of one commit.
@@ -47,9 +56,6 @@ pub(super) struct Indexed {
     pub(super) objects: Arc<File>,
     /// Whether its text is here: that of a file which cannot be read is not, and it may have anything.
     pub(super) has_text: bool,
-    /// The namespace that kustomizations give its objects, or why they are left out; `None` until it
-    /// is known.
-    pub(super) namespace: Option<Result<Option<String>, String>>,
 }
 
 impl Indexed {
@@ -57,13 +63,13 @@ impl Indexed {
     pub(super) fn read(source: SourceFile, left_out: Option<String>) -> Self {
         let has_text = left_out.is_none();
         let objects = Arc::new(left_out.map_or_else(|| read(&source.text), Err));
-        Self { source, objects, has_text, namespace: None }
+        Self { source, objects, has_text }
     }
 
     /// The same file at another path.
     pub(super) fn at(&self, path: &str) -> Self {
         let source = SourceFile { path: path.to_owned(), ..self.source.clone() };
-        Self { source, namespace: None, ..self.clone() }
+        Self { source, ..self.clone() }
     }
 
     /// All that is in it, as it stands there.
@@ -71,17 +77,9 @@ impl Indexed {
         self.objects.as_ref().as_ref().map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// Its objects by the names that they are applied under; none until its namespace is known.
-    pub(super) fn named(&self) -> impl Iterator<Item = (ObjectRef, &Entry)> {
-        let namespace = self.namespace.as_ref().and_then(|known| known.as_ref().ok());
-        let named = self.entries().iter().filter(move |entry| namespace.is_some() && !entry.name.is_empty());
-        named.map(move |entry| (entry.named(namespace.and_then(Option::as_deref)), entry))
-    }
-
-    /// Why none of its objects can be looked up.
-    pub(super) fn left_out(&self) -> Option<&str> {
-        let unplaced = || self.namespace.as_ref().and_then(|known| known.as_ref().err());
-        self.objects.as_ref().as_ref().err().or_else(unplaced).map(String::as_str)
+    /// What of it is applied: what a kustomization says of itself is no object.
+    pub(super) fn named(&self) -> impl Iterator<Item = &Entry> {
+        self.entries().iter().filter(|entry| !entry.name.is_empty())
     }
 
     /// Whether it may have an object of this kind and name, as far as its text tells.
@@ -114,12 +112,28 @@ impl fmt::Display for Place {
 
 impl Place {
     /// The object that stands here.
-    pub(super) fn object(self, mut documents: Vec<Value>) -> Option<Value> {
-        let mut document = documents.drain(..).nth(self.document)?;
-        match self.item {
-            None => Some(document),
-            Some(item) => document.get_mut("items")?.get_mut(item).map(Value::take),
-        }
+    pub(super) fn find(self, documents: &[Value]) -> Option<&Value> {
+        let document = documents.get(self.document)?;
+        self.item.map_or(Some(document), |item| document.get("items")?.get(item))
+    }
+
+    /// The same place, from where places within the object are told.
+    pub(super) fn at(self, path: &str) -> At {
+        let pointer = self.item.map(|item| format!("/items/{item}")).unwrap_or_default();
+        At { path: path.to_owned(), document: self.document, pointer }
+    }
+}
+
+impl At {
+    /// The same in an object that stands elsewhere by now; `None` when that is gone.
+    pub(super) fn moved(&self, place: &dyn Fn(&str, Place) -> Option<Place>) -> Option<Self> {
+        let in_list = self.pointer.strip_prefix("/items/").and_then(|rest| {
+            let (item, _) = rest.split_once('/')?;
+            Some((item.parse().ok()?, rest.strip_prefix(item)?))
+        });
+        let (item, rest) = in_list.map_or((None, self.pointer.as_str()), |(item, rest)| (Some(item), rest));
+        let object = place(&self.path, Place { document: self.document, item })?.at(&self.path);
+        Some(Self { pointer: object.pointer + rest, ..object })
     }
 }
 
@@ -192,9 +206,20 @@ fn items(manifest: &mut Value) -> Option<Vec<Value>> {
 
 fn entry(place: Place, manifest: Value) -> Option<Entry> {
     let text = |pointer: &str| manifest.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
-    // A kustomization needs neither kind nor name, and is needed for its namespace.
-    let kustomizes =
-        ["resources", "bases", "components", "namespace"].iter().any(|key| manifest.get(key).is_some());
+    // A kustomization needs neither kind nor name.
+    const KEYS: [&str; 9] = [
+        "bases",
+        "commonLabels",
+        "components",
+        "configMapGenerator",
+        "namePrefix",
+        "namespace",
+        "patches",
+        "patchesStrategicMerge",
+        "resources",
+    ];
+    let kustomizes = KEYS.iter().any(|key| manifest.get(key).is_some())
+        || matches!(text("/kind").as_deref(), Some("Kustomization" | "Component"));
     let or_empty = |found: Option<String>| found.or_else(|| kustomizes.then(String::new));
     let kind = or_empty(text("/kind"))?;
     let defines = (kind == DEFINITION).then(|| text("/spec/group").zip(text("/spec/names/kind"))).flatten();
@@ -203,23 +228,16 @@ fn entry(place: Place, manifest: Value) -> Option<Entry> {
         api_version: or_empty(text("/apiVersion"))?,
         namespace: text("/metadata/namespace"),
         name: or_empty(text("/metadata/name"))?,
-        kustomization: matches!(kind.as_str(), "" | "Kustomization").then(|| Arc::new(manifest)),
+        kustomization: matches!(kind.as_str(), "" | "Kustomization" | "Component")
+            .then(|| Arc::new(manifest)),
         kind,
         defines,
     })
 }
 
-impl Entry {
-    /// What it is called, where `replaced` is what kustomize puts in the place of its own namespace.
-    fn named(&self, replaced: Option<&str>) -> ObjectRef {
-        let namespace = || replaced.or(self.namespace.as_deref()).unwrap_or("default").to_owned();
-        ObjectRef {
-            api_version: self.api_version.clone(),
-            kind: self.kind.clone(),
-            namespace: (!CLUSTER_KINDS.contains(&self.kind.as_str())).then(namespace),
-            name: self.name.clone(),
-        }
-    }
+/// Whether objects of a kind have no namespace.
+pub(super) fn is_cluster_kind(kind: &str) -> bool {
+    CLUSTER_KINDS.contains(&kind)
 }
 
 /// Whether a text has both words whole, as a manifest of such an object has.

@@ -1,8 +1,15 @@
-//! Which kustomizations apply a file, and so into which namespace its objects go.
+//! Kustomizations: what each says, what it makes of an object, and what it needs to be built.
 //!
-//! The namespace is what grants and protected namespaces are checked against, so it is never guessed:
-//! a file that reaches several namespaces, or that its own folder's kustomization leaves out, has no
-//! objects, with the reason.
+//! Which of them a file goes through is told in `overlay`. The namespace is what grants and protected
+//! namespaces are checked against, so it is never guessed.
+
+mod fields;
+mod layer;
+mod merge;
+mod names;
+mod object;
+mod selector;
+mod transform;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,8 +20,11 @@ use super::index::{Indexed, speaks_of};
 use crate::model::manifest::ObjectRef;
 use crate::model::undo::Listing;
 
-/// The most kustomizations that may stand above a file.
-const INCLUDERS_MAX: usize = 100;
+pub(super) use fields::SCALED;
+pub(super) use layer::{At, Content, Layer, Patch, Text};
+pub(super) use names::Names;
+pub(super) use object::Object;
+pub(super) use transform::{Texts, is_for, scales};
 
 /// The names that kustomize reads.
 const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
@@ -22,14 +32,10 @@ const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomizat
 /// The keys under which a kustomization includes files and folders.
 const INCLUDES: [&str; 3] = ["resources", "bases", "components"];
 
-/// One of these has to be there for each name under `replicas`.
-const SCALED: [&str; 4] = ["Deployment", "StatefulSet", "ReplicaSet", "ReplicationController"];
-
 /// What a kustomization does to the objects it includes.
 #[derive(Debug, Default)]
 struct Kustomization {
     path: String,
-    namespace: Option<String>,
     /// Paths of files and folders, from the root of the repository.
     includes: BTreeSet<String>,
     /// Every other text in it: of patches, generators, replacements.
@@ -44,8 +50,6 @@ pub(super) struct Kustomizations {
     by_folder: BTreeMap<String, Kustomization>,
     /// Which folders' kustomizations include a file or folder.
     includers: BTreeMap<String, Vec<String>>,
-    /// Those that are left out, by their folders.
-    unread: BTreeMap<String, String>,
 }
 
 /// Whether a file of that name is a kustomization.
@@ -60,9 +64,6 @@ impl Kustomizations {
         for indexed in files {
             let file = &indexed.source;
             let (folder, name) = file.path.rsplit_once('/').unwrap_or(("", &file.path));
-            if is_kustomization(name) && indexed.objects.is_err() {
-                all.unread.insert(folder.to_owned(), file.path.clone());
-            }
             let manifest = indexed.entries().first().and_then(|entry| entry.kustomization.as_deref());
             if let (true, Some(manifest)) = (is_kustomization(name), manifest) {
                 let found = Kustomization::read(&file.path, folder, manifest);
@@ -73,32 +74,6 @@ impl Kustomizations {
             }
         }
         all
-    }
-
-    /// The namespace that kustomize gives to the objects of a file; `None` if it leaves them theirs.
-    ///
-    /// # Errors
-    /// Why the objects of the file are not to be changed.
-    pub(super) fn namespace_of(&self, path: &str) -> Result<Option<&str>, String> {
-        if self.leaves_out(path) {
-            return Err("the kustomization of its folder does not list it under resources".to_owned());
-        }
-        let mut above = path;
-        while let Some((folder, _)) = above.rsplit_once('/').or((!above.is_empty()).then_some(("", ""))) {
-            if let Some(unread) = self.unread.get(folder).filter(|unread| *unread != path) {
-                return Err(format!("{unread} may apply it, and is left out"));
-            }
-            above = folder;
-        }
-        let namespaces = self.namespaces(path)?;
-        match namespaces.len() {
-            0 => Err("kustomizations include each other in a circle".to_owned()),
-            1 => Ok(namespaces.first().copied().flatten()),
-            _ => {
-                let names: Vec<&str> = namespaces.iter().map(|found| found.unwrap_or("its own")).collect();
-                Err(format!("kustomizations apply it to several namespaces: {}", names.join(", ")))
-            }
-        }
     }
 
     /// Whether the kustomization of a file's own folder does not list it.
@@ -187,45 +162,12 @@ impl Kustomizations {
         }
         found
     }
-
-    /// Kustomize works from the inside out: the outermost namespace replaces the others.
-    fn namespaces(&self, path: &str) -> Result<BTreeSet<Option<&str>>, String> {
-        let mut found = BTreeSet::new();
-        let mut seen = BTreeSet::new();
-        let mut open = vec![(path, None)];
-        while let Some((included, inner)) = open.pop() {
-            if !seen.insert((included, inner)) {
-                continue;
-            }
-            if seen.len() > INCLUDERS_MAX {
-                return Err(format!("more than {INCLUDERS_MAX} kustomizations include it"));
-            }
-            let Some(includers) = self.includers.get(included) else {
-                found.insert(inner);
-                continue;
-            };
-            for folder in includers {
-                let outer = self.by_folder.get(folder).and_then(|outer| outer.namespace.as_deref());
-                open.push((folder, outer.or(inner)));
-            }
-        }
-        Ok(found)
-    }
 }
 
 impl Kustomization {
     fn read(path: &str, folder: &str, manifest: &Value) -> Self {
-        let texts = |key: &str| {
-            let items = manifest.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-            items.iter().filter_map(Value::as_str)
-        };
-        let included = INCLUDES.into_iter().flat_map(texts);
-        let mut found = Self {
-            path: path.to_owned(),
-            namespace: manifest.get("namespace").and_then(Value::as_str).map(str::to_owned),
-            includes: included.filter_map(|path| joined(folder, path)).collect(),
-            ..Self::default()
-        };
+        let includes = included(folder, manifest, &INCLUDES).into_iter().collect();
+        let mut found = Self { path: path.to_owned(), includes, ..Self::default() };
         let rest = manifest.as_object().into_iter().flatten();
         for (key, value) in rest.filter(|(key, _)| !INCLUDES.contains(&key.as_str())) {
             // The target of a patch selects: it may match nothing.
@@ -303,8 +245,22 @@ pub fn listed_again(text: &str, listing: &Listing) -> Result<String, EditError> 
     edit(text, 0, &manifest)
 }
 
+/// What a kustomization includes under these keys, from the root of the repository.
+fn included(folder: &str, said: &Value, keys: &[&str]) -> Vec<String> {
+    let texts = |key: &&str| {
+        let items = said.get(*key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        items.iter().filter_map(Value::as_str)
+    };
+    keys.iter().flat_map(texts).filter_map(|path| joined(folder, path)).collect()
+}
+
+/// Whether objects of a kind get no prefix and no suffix.
+pub(super) fn keeps_its_name(kind: &str) -> bool {
+    transform::UNPREFIXED.contains(&kind)
+}
+
 /// A path as seen from a folder; `None` for what is not in the repository.
-fn joined(folder: &str, path: &str) -> Option<String> {
+pub(super) fn joined(folder: &str, path: &str) -> Option<String> {
     if path.contains("://") || path.starts_with('/') {
         return None;
     }
@@ -319,79 +275,4 @@ fn joined(folder: &str, path: &str) -> Option<String> {
         }
     }
     Some(parts.join("/"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::repository::index::SourceFile;
-
-    fn read(files: &[(&str, &str)]) -> Kustomizations {
-        let file = |(path, text): &(&str, &str)| {
-            let (path, blob) = ((*path).to_owned(), (*path).to_owned());
-            Indexed::read(SourceFile { path, blob, text: (*text).into() }, None)
-        };
-        Kustomizations::read(files.iter().map(file).collect::<Vec<_>>().iter())
-    }
-
-    #[test]
-    fn the_outermost_namespace_holds() {
-        type Row<'a> = (&'a [(&'a str, &'a str)], Result<Option<&'a str>, &'a str>);
-        let table: [Row<'_>; 9] = [
-            (&[], Ok(None)),
-            (&[("a/kustomization.yaml", "kind: Kustomization\nresources: [b/w.yaml]\n")], Ok(None)),
-            (&[("a/b/kustomization.yaml", "namespace: in\nresources: [./w.yaml]\n")], Ok(Some("in"))),
-            (
-                &[
-                    ("a/b/kustomization.yaml", "namespace: in\nresources: [w.yaml]\n"),
-                    ("a/kustomization.yml", "namespace: kube-system\nresources: [b/]\n"),
-                ],
-                Ok(Some("kube-system")),
-            ),
-            (
-                &[
-                    ("a/b/kustomization.yaml", "namespace: in\nresources: [w.yaml]\n"),
-                    ("a/kustomization.yml", "resources: [b]\n"),
-                ],
-                Ok(Some("in")),
-            ),
-            (
-                &[
-                    ("a/b/kustomization.yaml", "resources: [w.yaml]\n"),
-                    ("over/one/Kustomization", "namespace: one\nresources: [../../a/b]\n"),
-                    ("over/two/kustomization.yaml", "namespace: two\nbases: [../../a/b]\n"),
-                ],
-                Err("several namespaces: one, two"),
-            ),
-            (
-                &[
-                    ("a/b/kustomization.yaml", "resources: [w.yaml]\n"),
-                    ("over/one/kustomization.yaml", "namespace: one\ncomponents: [../../a/b]\n"),
-                ],
-                Ok(Some("one")),
-            ),
-            (
-                &[(
-                    "a/b/kustomization.yaml",
-                    "namespace: in\nresources: [x.yaml]\npatches: [{path: w.yaml}]\n",
-                )],
-                Err("does not list it"),
-            ),
-            (
-                &[
-                    ("a/b/kustomization.yaml", "resources: [w.yaml, ../c]\n"),
-                    ("a/c/kustomization.yaml", "resources: [../b]\n"),
-                ],
-                Err("in a circle"),
-            ),
-        ];
-        for (files, expected) in table {
-            let found = read(files);
-            match (found.namespace_of("a/b/w.yaml"), expected) {
-                (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{files:?}"),
-                (Err(reason), Err(words)) => assert!(reason.contains(words), "{files:?}: {reason}"),
-                (found, expected) => panic!("{files:?}: {found:?}, not {expected:?}"),
-            }
-        }
-    }
 }

@@ -3,20 +3,22 @@
 //! Files that cannot be trusted to be read right (templates, encrypted files, damaged or hostile
 //! ones) are left out with a reason, and can neither be looked up nor changed.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use git2::Oid;
 use serde_json::Value;
 
+use super::content::{Changes, Content, Instance};
+use super::effective::Effective;
+use super::helm::Release;
 use super::index::{Indexed, Place, SourceFile};
-use super::kustomize::{Kustomizations, is_kustomization};
+use super::kustomize::is_kustomization;
+use super::overlay::{ClusterFolder, Placement};
 use super::owner;
-use super::yaml::documents;
 use crate::model::manifest::{CommitSha, ObjectRef};
 
-/// An object, read where it stands.
-#[derive(Debug, Clone, PartialEq)]
+/// An object as the cluster has it, and where it stands.
+#[derive(Debug, Clone)]
 pub struct Located {
     /// Its file.
     pub path: String,
@@ -24,8 +26,11 @@ pub struct Located {
     pub document: usize,
     /// Which element of the document's `items`, from 0, where that is a list.
     pub item: Option<usize>,
-    /// The manifest as data.
+    /// The manifest as data, after all kustomizations.
     pub manifest: Value,
+    /// How roots reach it; all make the same of it.
+    pub(super) placements: Vec<Arc<Placement>>,
+    pub(super) effective: Effective,
 }
 
 impl Located {
@@ -56,6 +61,9 @@ pub enum LookupError {
     /// Several documents, or items of lists, have it.
     #[error("it stands in several places: {}", .0.join(", "))]
     Ambiguous(Vec<String>),
+    /// What the cluster has of it cannot be computed with certainty.
+    #[error("what the cluster has is not certain: {0}")]
+    Uncertain(String),
 }
 
 /// A pod whose owner cannot be pointed at.
@@ -69,128 +77,53 @@ pub enum OwnerLookupError {
     Ambiguous(Vec<ObjectRef>),
 }
 
+/// A cluster that is not configured.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("cluster {0} is not configured")]
+pub struct UnknownCluster(String);
+
 /// How the manifest files of a commit differ from those of a snapshot.
 #[derive(Debug)]
 pub(super) struct Difference<'a> {
     /// The tree of the folder that is read.
     pub(super) tree: Oid,
-    /// What each file that differs is now; `None` for one that is gone.
-    pub(super) files: BTreeMap<String, Option<Indexed>>,
+    /// What each file that differs is now.
+    pub(super) files: Changes,
     /// What they differ from; `None` for all files of the commit.
     pub(super) since: Option<&'a Snapshot>,
 }
 
-/// The desired state at one commit, read-only.
+/// The desired state at one commit, read-only; all of it, or what is one cluster's.
 ///
 /// What did not change since the snapshot before this one is shared with it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Snapshot {
     commit: CommitSha,
     tree: Oid,
     pause: Option<String>,
-    file_bytes_max: usize,
-    kustomizations: Arc<Kustomizations>,
-    files: BTreeMap<String, Arc<Indexed>>,
-    /// How long the texts of the files are together.
-    bytes: usize,
-    /// The places of an object, in the order of files and documents.
-    objects: BTreeMap<Arc<ObjectRef>, Arc<[(String, Place)]>>,
-    /// By group and kind.
-    definitions: BTreeMap<(String, String), Vec<Definition>>,
-    skipped: Vec<(String, String)>,
+    pub(super) content: Arc<Content>,
+    /// Which of the configured clusters it is of.
+    cluster: Option<usize>,
+    /// Read when somebody asks for a pod that no manifest makes.
+    releases: OnceLock<Vec<Release>>,
 }
 
 impl Snapshot {
     /// Indexes the files of a commit; only what differs is looked at.
-    pub(super) fn build(commit: CommitSha, difference: Difference<'_>, file_bytes_max: usize) -> Self {
+    pub(super) fn build(
+        commit: CommitSha,
+        difference: Difference<'_>,
+        file_bytes_max: usize,
+        clusters: &[ClusterFolder],
+    ) -> Self {
         let Difference { tree, files, since } = difference;
-        let mut snapshot = match since {
-            Some(since) => Self { commit, tree, pause: None, file_bytes_max, ..since.clone() },
-            None => Self {
-                commit,
-                tree,
-                pause: None,
-                file_bytes_max,
-                kustomizations: Arc::default(),
-                files: BTreeMap::new(),
-                bytes: 0,
-                objects: BTreeMap::new(),
-                definitions: BTreeMap::new(),
-                skipped: Vec::new(),
-            },
+        let mut content = match since {
+            Some(since) => since.content.as_ref().clone(),
+            None => Content::new(file_bytes_max, clusters),
         };
-        snapshot.change(files);
-        snapshot
-    }
-
-    fn change(&mut self, changes: BTreeMap<String, Option<Indexed>>) {
-        let rebuilt = changes.keys().any(|path| is_kustomization(file_name(path)));
-        let mut unplaced: Vec<String> = changes.keys().cloned().collect();
-        for (path, file) in changes {
-            if let Some(old) = self.files.remove(&path) {
-                self.bytes -= old.source.text.len();
-                self.forget(&old);
-            }
-            if let Some(file) = file {
-                self.bytes += file.source.text.len();
-                self.files.insert(path, Arc::new(file));
-            }
-        }
-        if rebuilt {
-            self.kustomizations = Arc::new(Kustomizations::read(self.files.values().map(AsRef::as_ref)));
-            unplaced = self.files.keys().cloned().collect();
-        }
-        for path in unplaced {
-            self.place(&path);
-        }
-        self.definitions = self.find_definitions();
-        let left_out = |file: &Arc<Indexed>| Some((file.source.path.clone(), file.left_out()?.to_owned()));
-        self.skipped = self.files.values().filter_map(left_out).collect();
-    }
-
-    /// Finds out under which names the objects of a file are applied.
-    fn place(&mut self, path: &str) {
-        let namespace = self.kustomizations.namespace_of(path).map(|found| found.map(str::to_owned));
-        let Some(file) = self.files.get(path).filter(|file| file.namespace.as_ref() != Some(&namespace))
-        else {
-            return;
-        };
-        let file = Arc::clone(file);
-        self.forget(&file);
-        let file = Arc::new(Indexed { namespace: Some(namespace), ..file.as_ref().clone() });
-        for (target, entry) in file.named() {
-            let place = (path.to_owned(), entry.place);
-            let places = self.objects.entry(Arc::new(target)).or_default();
-            let mut several: Vec<_> = places.iter().cloned().chain([place]).collect();
-            several.sort();
-            *places = several.into();
-        }
-        self.files.insert(path.to_owned(), file);
-    }
-
-    fn forget(&mut self, file: &Indexed) {
-        for (target, _) in file.named() {
-            let Some(places) = self.objects.get_mut(&target) else { continue };
-            let left: Vec<_> = places.iter().filter(|(path, _)| *path != file.source.path).cloned().collect();
-            if left.is_empty() {
-                self.objects.remove(&target);
-            } else {
-                *places = left.into();
-            }
-        }
-    }
-
-    fn find_definitions(&self) -> BTreeMap<(String, String), Vec<Definition>> {
-        let mut found: BTreeMap<_, Vec<Definition>> = BTreeMap::new();
-        for file in self.files.values().filter(|file| file.left_out().is_none()) {
-            for entry in file.entries() {
-                let Some(defined) = &entry.defines else { continue };
-                let (path, blob) = (file.source.path.clone(), file.source.blob.clone());
-                let definition = Definition { path, blob, place: entry.place };
-                found.entry(defined.clone()).or_default().push(definition);
-            }
-        }
-        found
+        content.change(files);
+        let (content, releases) = (Arc::new(content), OnceLock::new());
+        Self { commit, tree, pause: None, content, cluster: None, releases }
     }
 
     /// The tree of the folder that was read.
@@ -200,7 +133,7 @@ impl Snapshot {
 
     /// How long the texts of all files are together.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes
+        self.content.bytes
     }
 
     /// The commit.
@@ -223,43 +156,94 @@ impl Snapshot {
     /// The largest file that may be written, in bytes: a larger one could not be read again.
     #[must_use]
     pub fn file_bytes_max(&self) -> usize {
-        self.file_bytes_max
+        self.content.file_bytes_max
     }
 
-    /// Reads an object where it stands.
+    /// The same commit, as one cluster has it: objects that others apply are not in it.
     ///
     /// # Errors
-    /// When no document has it, or several do.
-    pub fn locate(&self, target: &ObjectRef) -> Result<Located, LookupError> {
-        match self.objects.get(target).map(AsRef::as_ref) {
-            None | Some([]) => Err(LookupError::Unknown),
-            Some([(path, place)]) => {
-                let manifest = self.object(path, *place).ok_or(LookupError::Unknown)?;
-                Ok(Located { path: path.clone(), document: place.document, item: place.item, manifest })
-            }
-            Some(several) => Err(LookupError::Ambiguous(
-                several.iter().map(|(path, place)| format!("{path} {place}")).collect(),
-            )),
-        }
+    /// When no cluster of that name is configured.
+    pub fn of_cluster(&self, name: &str) -> Result<Self, UnknownCluster> {
+        let found = self.content.clusters.iter().position(|cluster| cluster.name == name);
+        let cluster = Some(found.ok_or_else(|| UnknownCluster(name.to_owned()))?);
+        let (commit, tree, pause) = (self.commit.clone(), self.tree, self.pause.clone());
+        Ok(Self {
+            commit,
+            tree,
+            pause,
+            content: Arc::clone(&self.content),
+            cluster,
+            releases: OnceLock::new(),
+        })
     }
 
-    /// An object of a file. It was read before, or its place would not be known.
-    fn object(&self, path: &str, place: Place) -> Option<Value> {
-        place.object(documents(self.text(path).unwrap_or_default()).ok()?)
+    /// The cluster's name, if it is one cluster's.
+    #[must_use]
+    pub fn cluster(&self) -> Option<&str> {
+        self.cluster.map(|index| self.content.clusters[index].name.as_str())
+    }
+
+    /// Whether a root applies to the cluster of this snapshot.
+    fn sees(&self, instance: &Instance) -> bool {
+        let clusters = &self.content.overlays.roots[instance.placement.root].clusters;
+        self.cluster.is_none_or(|cluster| clusters.contains(&cluster))
+    }
+
+    fn instances(&self, target: &ObjectRef) -> Vec<&Instance> {
+        let all = self.content.objects.get(target).map(AsRef::as_ref).unwrap_or_default();
+        all.iter().filter(|instance| self.sees(instance)).collect()
+    }
+
+    /// Reads an object as the cluster has it.
+    ///
+    /// # Errors
+    /// When no document has it, several do, or what kustomizations make of it is not certain.
+    pub fn locate(&self, target: &ObjectRef) -> Result<Located, LookupError> {
+        let mut found = Vec::new();
+        for instance in self.instances(target) {
+            let effective = self.content.effective(target, instance).map_err(LookupError::Uncertain)?;
+            found.extend(effective.map(|effective| (instance, effective)));
+        }
+        let Some((first, effective)) = found.first() else { return Err(LookupError::Unknown) };
+        let stands_there =
+            |instance: &Instance| (&instance.path, instance.place) == (&first.path, first.place);
+        let same_place = found.iter().all(|(instance, _)| stands_there(instance));
+        let same = same_place && found.iter().all(|(_, other)| other.manifest() == effective.manifest());
+        if !same {
+            let told = |(instance, _): &(&Instance, Effective)| self.content.told(instance, same_place);
+            return Err(LookupError::Ambiguous(found.iter().map(told).collect()));
+        }
+        Ok(Located {
+            path: first.path.clone(),
+            document: first.place.document,
+            item: first.place.item,
+            manifest: effective.manifest().clone(),
+            placements: found.iter().map(|(instance, _)| Arc::clone(&instance.placement)).collect(),
+            effective: effective.clone(),
+        })
+    }
+
+    /// Whether some root leaves the object in the desired state; one that is not certain counts.
+    fn is_there(&self, target: &ObjectRef) -> bool {
+        let steps = &self.content.overlays.steps;
+        self.instances(target).into_iter().any(|instance| {
+            !instance.placement.layers.iter().any(|step| steps[*step].deletes)
+                || !matches!(self.content.effective(target, instance), Ok(None))
+        })
     }
 
     /// The CustomResourceDefinitions of a kind, for example of `helm.toolkit.fluxcd.io` and
     /// `HelmRelease`. Where a repository serves several clusters there may be several.
     #[must_use]
     pub fn definitions(&self, group: &str, kind: &str) -> &[Definition] {
-        let found = self.definitions.get(&(group.to_owned(), kind.to_owned()));
+        let found = self.content.definitions.get(&(group.to_owned(), kind.to_owned()));
         found.map(Vec::as_slice).unwrap_or_default()
     }
 
     /// A CustomResourceDefinition as data.
     #[must_use]
     pub fn definition(&self, definition: &Definition) -> Option<Value> {
-        self.object(&definition.path, definition.place)
+        self.content.document(&definition.path, definition.place)
     }
 
     /// The manifest of an object that stands in one place.
@@ -275,19 +259,30 @@ impl Snapshot {
             target.kind == kind
                 && namespace.is_none_or(|namespace| target.namespace.as_deref() == Some(namespace))
         };
-        self.objects.keys().map(AsRef::as_ref).filter(fits).cloned().collect()
+        self.content
+            .objects
+            .keys()
+            .map(AsRef::as_ref)
+            .filter(fits)
+            .filter(|target| self.is_there(target))
+            .cloned()
+            .collect()
     }
 
-    /// The object that a pod comes from, by the pod's name.
+    /// The object that a pod comes from, by the pod's name: one that makes such pods, or else the
+    /// HelmRelease with whose name it begins.
     ///
     /// # Errors
     /// When no object or several could have made it.
     pub fn owner(&self, namespace: &str, pod: &str) -> Result<ObjectRef, OwnerLookupError> {
-        let makes = |target: &&ObjectRef| {
-            target.namespace.as_deref() == Some(namespace) && owner::makes(&target.kind, &target.name, pod)
-        };
-        let mut candidates: Vec<ObjectRef> =
-            self.objects.keys().map(AsRef::as_ref).filter(makes).cloned().collect();
+        let keys = self.content.objects.keys().map(AsRef::as_ref);
+        let in_namespace = keys.filter(|target| target.namespace.as_deref() == Some(namespace));
+        let makes = in_namespace.filter(|target| owner::makes(&target.kind, &target.name, pod));
+        let mut candidates: Vec<ObjectRef> = makes.filter(|target| self.is_there(target)).cloned().collect();
+        if candidates.is_empty() {
+            let releases = self.releases().iter().filter(|release| release.makes(namespace, pod));
+            candidates.extend(releases.map(|release| release.target.clone()));
+        }
         match candidates.len() {
             0 => Err(OwnerLookupError::Unknown),
             1 => Ok(candidates.remove(0)),
@@ -295,29 +290,44 @@ impl Snapshot {
         }
     }
 
+    fn releases(&self) -> &[Release] {
+        self.releases.get_or_init(|| {
+            let targets =
+                self.content.objects.keys().map(AsRef::as_ref).filter(|target| Release::is_one(target));
+            let there = targets.filter(|target| self.is_there(target));
+            there.map(|target| Release::read(target, self.manifest(target).as_ref())).collect()
+        })
+    }
+
     /// The kustomization that lists a file, and its folder; `None` if none does.
     ///
     /// # Errors
     /// When several do.
     pub fn lister_of(&self, path: &str) -> Result<Option<(&str, &str)>, String> {
-        self.kustomizations.lister_of(path)
+        self.content.kustomizations.lister_of(path)
     }
 
     /// The kustomizations that list a file, each with its folder.
     #[must_use]
     pub fn listers_of(&self, path: &str) -> Vec<(&str, &str)> {
-        self.kustomizations.listers_of(path)
+        self.content.kustomizations.listers_of(path)
     }
 
-    /// Whether all kustomizations can still be built without an object of a file.
+    /// Whether all kustomizations can still be built without an object.
     ///
     /// # Errors
     /// Which one needs it, for people.
-    pub fn can_lose_object(&self, target: &ObjectRef, path: &str) -> Result<(), String> {
+    pub fn can_lose_object(&self, target: &ObjectRef, located: &Located) -> Result<(), String> {
+        let path = located.path.as_str();
         if is_kustomization(file_name(path)) {
             return Err(format!("{path} is a kustomization, and other files hang on it"));
         }
-        self.kustomizations.can_lose_object(target, path, |path| self.text(path))
+        // A kustomization may call it as its file does.
+        let manifest = self.content.document(path, located.place()).unwrap_or_default();
+        let written = manifest.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+        let written = ObjectRef { name: written.to_owned(), ..target.clone() };
+        let can = |target| self.content.kustomizations.can_lose_object(target, path, |path| self.text(path));
+        can(target).and_then(|()| can(&written))
     }
 
     /// The same without the whole file, once those that list it do so no more.
@@ -325,12 +335,12 @@ impl Snapshot {
     /// # Errors
     /// Which one needs it, for people.
     pub fn can_lose_file(&self, path: &str) -> Result<(), String> {
-        self.kustomizations.can_lose_file(path)?;
+        self.content.kustomizations.can_lose_file(path)?;
         let may_list = |(left_out, _): &&(String, String)| {
             let names = |file: &Indexed| !file.has_text || file.source.text.contains(file_name(path));
             is_kustomization(file_name(left_out)) && self.indexed(left_out).is_some_and(names)
         };
-        match self.skipped.iter().find(may_list) {
+        match self.content.skipped.iter().find(may_list) {
             Some((left_out, reason)) => {
                 Err(format!("{left_out} may list its file {path}, and is left out: {reason}"))
             }
@@ -343,37 +353,44 @@ impl Snapshot {
     pub fn may_have(&self, target: &ObjectRef) -> Option<(&str, &str)> {
         let may = |(path, _): &&(String, String)| {
             let speaks = |file: &Indexed| file.may_speak_of(&target.kind, &target.name);
-            !self.kustomizations.leaves_out(path) && self.indexed(path).is_some_and(speaks)
+            !self.content.kustomizations.leaves_out(path)
+                && !self.content.overlays.patches.contains(path)
+                && self.indexed(path).is_some_and(speaks)
         };
-        self.skipped.iter().find(may).map(|(path, reason)| (path.as_str(), reason.as_str()))
+        self.content.skipped.iter().find(may).map(|(path, reason)| (path.as_str(), reason.as_str()))
     }
 
     /// The text of a file; empty for one that is too large or no UTF-8.
     #[must_use]
     pub fn text(&self, path: &str) -> Option<&str> {
-        self.files.get(path).map(|file| file.source.text.as_ref())
+        self.content.text(path)
     }
 
     /// The file at a path, and what is in it.
     pub(super) fn indexed(&self, path: &str) -> Option<&Indexed> {
-        self.files.get(path).map(AsRef::as_ref)
+        self.content.files.get(path).map(AsRef::as_ref)
     }
 
     /// Every manifest file, in the order of the paths.
     pub fn files(&self) -> impl ExactSizeIterator<Item = &SourceFile> {
-        self.files.values().map(|file| &file.source)
+        self.content.files.values().map(|file| &file.source)
     }
 
     /// Files that were left out, each with the reason.
     #[must_use]
     pub fn skipped(&self) -> &[(String, String)] {
-        &self.skipped
+        &self.content.skipped
     }
 
     /// How many objects it has.
     #[must_use]
     pub fn objects(&self) -> usize {
-        self.objects.values().map(|places| places.len()).sum()
+        self.content
+            .objects
+            .values()
+            .flat_map(|places| places.iter())
+            .filter(|instance| self.sees(instance))
+            .count()
     }
 }
 

@@ -10,9 +10,12 @@ use super::Refusal;
 use crate::model::manifest::ObjectRef;
 use crate::repository::edit::differences;
 
+/// An object of a cluster: the same names in another one are another object.
+pub(super) type Object = (Option<String>, ObjectRef);
+
 /// What earlier proposals have done, by object.
 #[derive(Debug, Clone, Default)]
-pub struct Claims(BTreeMap<ObjectRef, Vec<Claim>>);
+pub struct Claims(BTreeMap<Object, Vec<Claim>>);
 
 #[derive(Debug, Clone)]
 struct Claim {
@@ -59,13 +62,7 @@ impl Kept {
 
 impl Claims {
     /// Notes what a proposal has made of an object.
-    pub(super) fn add(
-        &mut self,
-        target: &ObjectRef,
-        before: Option<&Value>,
-        after: Option<&Value>,
-        by: &str,
-    ) {
+    pub(super) fn add(&mut self, object: &Object, before: Option<&Value>, after: Option<&Value>, by: &str) {
         // A whole object that came or went, and one whose differences cannot be told, counts as a whole.
         let fields = match (before, after) {
             (Some(before), Some(after)) => differences(before, after).ok(),
@@ -77,21 +74,21 @@ impl Claims {
             kept: Kept::new(at(before, &field).as_ref(), at(after, &field).as_ref()),
             field,
         });
-        self.0.entry(target.clone()).or_default().extend(claims);
+        self.0.entry(object.clone()).or_default().extend(claims);
     }
 
     /// The first thing that would be undone if the object became this.
-    pub(super) fn undone(&self, target: &ObjectRef, after: Option<&Value>) -> Option<Refusal> {
-        let mut claims = self.0.get(target)?.iter();
+    pub(super) fn undone(&self, object: &Object, after: Option<&Value>) -> Option<Refusal> {
+        let mut claims = self.0.get(object)?.iter();
         let now = |claim: &Claim| after.and_then(|after| after.pointer(&claim.field));
         let undone = claims.find(|claim| !claim.kept.is_true_of(now(claim)))?;
-        Some(undone.refusal(target))
+        Some(undone.refusal(&object.1))
     }
 
     /// Who has made or deleted the object as a whole.
-    pub(super) fn whole(&self, target: &ObjectRef) -> Option<Refusal> {
-        let claim = self.0.get(target)?.iter().find(|claim| claim.field.is_empty())?;
-        Some(claim.refusal(target))
+    pub(super) fn whole(&self, object: &Object) -> Option<Refusal> {
+        let claim = self.0.get(object)?.iter().find(|claim| claim.field.is_empty())?;
+        Some(claim.refusal(&object.1))
     }
 }
 
@@ -111,13 +108,14 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn target() -> ObjectRef {
-        ObjectRef {
+    fn object() -> Object {
+        let target = ObjectRef {
             api_version: "apps/v1".to_owned(),
             kind: "Deployment".to_owned(),
             namespace: Some("default".to_owned()),
             name: "web".to_owned(),
-        }
+        };
+        (Some("eu".to_owned()), target)
     }
 
     #[test]
@@ -139,12 +137,12 @@ mod tests {
         ];
         for (before, first, second, expected) in table {
             let mut claims = Claims::default();
-            claims.add(&target(), Some(&before), Some(&first), "the first");
-            assert_eq!(claims.undone(&target(), Some(&first)), None, "its own change: {before} {first}");
-            let found = claims.undone(&target(), Some(&second));
+            claims.add(&object(), Some(&before), Some(&first), "the first");
+            assert_eq!(claims.undone(&object(), Some(&first)), None, "its own change: {before} {first}");
+            let found = claims.undone(&object(), Some(&second));
             let what = expected.map(|field| format!("{field} is set otherwise"));
             let expected =
-                what.map(|what| Refusal::Conflict { target: target(), what, by: "the first".to_owned() });
+                what.map(|what| Refusal::Conflict { target: object().1, what, by: "the first".to_owned() });
             assert_eq!(found, expected, "{before} {first} {second}");
         }
     }
@@ -153,15 +151,16 @@ mod tests {
     fn whole_objects_that_come_and_go_are_told_as_such() {
         let (one, other) = (json!({ "a": 1 }), json!({ "a": 2 }));
         let mut made = Claims::default();
-        made.add(&target(), None, Some(&one), "x");
-        assert_eq!(made.undone(&target(), Some(&one)), None);
-        assert!(made.undone(&target(), Some(&other)).unwrap().to_string().contains("made otherwise by x"));
-        assert!(made.undone(&target(), None).is_some());
+        made.add(&object(), None, Some(&one), "x");
+        assert_eq!(made.undone(&object(), Some(&one)), None);
+        assert!(made.undone(&object(), Some(&other)).unwrap().to_string().contains("made otherwise by x"));
+        assert!(made.undone(&object(), None).is_some());
         let mut deleted = Claims::default();
-        deleted.add(&target(), Some(&one), None, "x");
-        assert_eq!(deleted.undone(&target(), None), None);
-        assert!(deleted.whole(&target()).unwrap().to_string().contains("deleted by x"));
-        let elsewhere = ObjectRef { name: "db".to_owned(), ..target() };
-        assert_eq!(deleted.undone(&elsewhere, Some(&one)), None);
+        deleted.add(&object(), Some(&one), None, "x");
+        assert_eq!(deleted.undone(&object(), None), None);
+        assert!(deleted.whole(&object()).unwrap().to_string().contains("deleted by x"));
+        let other = (object().0, ObjectRef { name: "db".to_owned(), ..object().1 });
+        assert_eq!(deleted.undone(&other, Some(&one)), None);
+        assert_eq!(deleted.undone(&(None, object().1), Some(&one)), None, "of another cluster");
     }
 }

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::{Draft, Refusal, Rules, check_object, grant, semantics};
 use crate::model::manifest::ObjectRef;
-use crate::repository::LookupError;
 use crate::repository::edit::{edit, read, written};
+use crate::repository::{Home, LookupError};
 
 /// The longest name of a new file, in bytes.
 const FILE_NAME_BYTES_MAX: usize = 200;
@@ -30,10 +30,10 @@ pub(super) fn create(
     reasons.extend(rules.schemas.check(rules.snapshot, target, None, manifest));
     reasons.extend(semantics::check(target, None, manifest));
     reasons.extend(grant::check_labels(rules.grants, target, manifest));
-    let (neighbour, path) = match place(draft, target, beside) {
+    let (home, path) = match place(draft, target, manifest, beside) {
         Ok(place) => place,
         Err(more) => {
-            // What is wrong with the name has been said; the file's name is made of it.
+            // What is wrong with the object has been said; where it would go hangs on it.
             if reasons.is_empty() || matches!(more.as_slice(), [Refusal::Lookup { .. }]) {
                 reasons.extend(more);
             }
@@ -53,7 +53,7 @@ pub(super) fn create(
         return Err(refuse(format!("{path} is there already, and has no such object")));
     }
     let text = written(manifest).map_err(|error| refuse(error.to_string()))?;
-    if let Some((kustomization, text)) = listed(draft, &neighbour, &path).map_err(refuse)? {
+    if let Some((kustomization, text)) = listed(draft, &home, &path).map_err(refuse)? {
         draft.put(&kustomization, text)?;
     }
     draft.put(&path, text)?;
@@ -61,19 +61,20 @@ pub(super) fn create(
     Ok(())
 }
 
-/// The file of the object beside which the new one shall stand, and the new one's own.
+/// Where the new object goes that shall stand beside another one, and its file.
 fn place(
     draft: &Draft<'_>,
     target: &ObjectRef,
+    manifest: &Value,
     beside: &ObjectRef,
-) -> Result<(String, String), Vec<Refusal>> {
+) -> Result<(Home, String), Vec<Refusal>> {
+    let refuse = |reason: String| vec![Refusal::Create { target: target.clone(), reason }];
     let neighbour = draft.snapshot().locate(beside);
     let neighbour = neighbour.map_err(|error| vec![Refusal::Lookup { target: beside.clone(), error }])?;
-    let folder = neighbour.path.rsplit_once('/').map_or("", |(folder, _)| folder);
-    let name = file_name(target);
-    let name = name.map_err(|reason| vec![Refusal::Create { target: target.clone(), reason }])?;
-    let path = joined(folder, &name);
-    Ok((neighbour.path, path))
+    let name = file_name(target).map_err(refuse)?;
+    let home = draft.snapshot().home(&neighbour, target, manifest).map_err(refuse)?;
+    let path = joined(&home.folder, &name);
+    Ok((home, path))
 }
 
 /// The manifest says of itself what the plugin says of it.
@@ -141,9 +142,9 @@ fn as_seen_from(folder: &str, path: &str) -> String {
     }
 }
 
-/// The kustomization that lists the neighbour's file, with the new file in it; `None` without one.
-fn listed(draft: &Draft<'_>, neighbour: &str, path: &str) -> Result<Option<(String, String)>, String> {
-    let Some((kustomization, folder)) = draft.snapshot().lister_of(neighbour)? else { return Ok(None) };
+/// The kustomization that has to list the new file, with it; `None` without one.
+fn listed(draft: &Draft<'_>, home: &Home, path: &str) -> Result<Option<(String, String)>, String> {
+    let Some((kustomization, folder)) = &home.lister else { return Ok(None) };
     let refused = |error: &dyn std::fmt::Display| format!("{kustomization} cannot list it: {error}");
     let text = draft.text(kustomization);
     let mut manifest = read(text).map_err(|error| refused(&error))?.into_iter().next().unwrap_or_default();
@@ -152,7 +153,7 @@ fn listed(draft: &Draft<'_>, neighbour: &str, path: &str) -> Result<Option<(Stri
     };
     resources.push(json!(as_seen_from(folder, path)));
     let text = edit(text, 0, &manifest).map_err(|error| refused(&error))?;
-    Ok(Some((kustomization.to_owned(), text)))
+    Ok(Some((kustomization.clone(), text)))
 }
 
 #[cfg(test)]

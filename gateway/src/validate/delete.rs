@@ -32,7 +32,8 @@ pub(super) fn delete(
             reasons.extend(grant::check_labels(rules.grants, target, &located.manifest));
             reasons.extend(grant::check_path(rules.grants, target, &located.path));
             reasons.extend(protects_itself(target, &located.manifest));
-            reasons.extend(snapshot.can_lose_object(target, &located.path).err().map(refusal));
+            reasons.extend(snapshot.is_its_own(&located).err().map(refusal));
+            reasons.extend(snapshot.can_lose_object(target, &located).err().map(refusal));
             Some(located)
         }
         Err(LookupError::Unknown) => {

@@ -8,14 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use similar::TextDiff;
 
-use super::claim::Claims;
+use super::claim::{Claims, Object};
 use super::{Piece, Refusal, Validated, ValidatedChange};
 use crate::model::manifest::ObjectRef;
-use crate::repository::{FileChange, Located, Place, Snapshot};
+use crate::repository::{FileChange, Located, Place, Snapshot, Working};
 
 /// What has been changed so far: a second change of one object, or of one file, stands on the first.
 #[derive(Debug)]
 pub struct Draft<'a> {
+    /// As the cluster has it that the proposal is for. The texts are the same for all.
     snapshot: &'a Snapshot,
     accepted: Layer,
     /// Of the proposal that is being looked at.
@@ -31,7 +32,7 @@ struct Layer {
     /// What went of a file, as the snapshot counts.
     deleted: BTreeMap<String, BTreeSet<Place>>,
     /// Objects as they are by now; `None` for one that went.
-    objects: BTreeMap<ObjectRef, Option<Value>>,
+    objects: BTreeMap<Object, Option<Value>>,
 }
 
 impl<'a> Draft<'a> {
@@ -46,6 +47,16 @@ impl<'a> Draft<'a> {
     #[must_use]
     pub fn after(snapshot: &'a Snapshot, claims: Claims) -> Self {
         Self { snapshot, accepted: Layer::default(), own: Layer::default(), claims }
+    }
+
+    /// The next proposal is for the cluster of this view of the same commit.
+    pub fn see(&mut self, view: &'a Snapshot) {
+        self.snapshot = view;
+    }
+
+    /// An object of the cluster.
+    fn of_cluster(&self, target: &ObjectRef) -> Object {
+        (self.snapshot.cluster().map(str::to_owned), target.clone())
     }
 
     /// What the accepted proposals have done, without the files.
@@ -63,8 +74,8 @@ impl<'a> Draft<'a> {
     /// Accepts what the last proposal has changed. `by` names it to whom it stands in the way.
     pub fn accept(&mut self, by: &str) {
         let own = std::mem::take(&mut self.own);
-        for (target, after) in &own.objects {
-            self.claims.add(target, self.accepted_object(target).as_ref(), after.as_ref(), by);
+        for (object, after) in &own.objects {
+            self.claims.add(object, self.accepted_object(object).as_ref(), after.as_ref(), by);
         }
         self.accepted.texts.extend(own.texts);
         self.accepted.objects.extend(own.objects);
@@ -90,7 +101,7 @@ impl<'a> Draft<'a> {
         }
         let objects = self.own.objects.iter();
         let conflicts: Vec<Refusal> =
-            objects.filter_map(|(target, after)| self.claims.undone(target, after.as_ref())).collect();
+            objects.filter_map(|(object, after)| self.claims.undone(object, after.as_ref())).collect();
         if !conflicts.is_empty() {
             return Err(conflicts);
         }
@@ -127,10 +138,10 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn accepted_object(&self, target: &ObjectRef) -> Option<Value> {
-        match self.accepted.objects.get(target) {
+    fn accepted_object(&self, object: &Object) -> Option<Value> {
+        match self.accepted.objects.get(object) {
             Some(changed) => changed.clone(),
-            None => self.snapshot.locate(target).ok().map(|located| located.manifest),
+            None => self.snapshot.locate(&object.1).ok().map(|located| located.manifest),
         }
     }
 
@@ -141,17 +152,21 @@ impl<'a> Draft<'a> {
 
     /// Where in its file an object stands by now.
     pub(super) fn place(&self, located: &Located) -> Place {
+        self.place_of(&located.path, located.place())
+    }
+
+    fn place_of(&self, path: &str, place: Place) -> Place {
         let gone = |fits: &dyn Fn(&&Place) -> bool| {
             let of_layer = |layer: &Layer| {
-                layer.deleted.get(&located.path).map_or(0, |deleted| deleted.iter().filter(fits).count())
+                layer.deleted.get(path).map_or(0, |deleted| deleted.iter().filter(fits).count())
             };
             of_layer(&self.accepted) + of_layer(&self.own)
         };
-        let documents = gone(&|place| place.item.is_none() && place.document < located.document);
-        let items = gone(&|place| {
-            place.document == located.document && place.item.is_some() && place.item < located.item
+        let documents = gone(&|other| other.item.is_none() && other.document < place.document);
+        let items = gone(&|other| {
+            other.document == place.document && other.item.is_some() && other.item < place.item
         });
-        Place { document: located.document - documents, item: located.item.map(|item| item - items) }
+        Place { document: place.document - documents, item: place.item.map(|item| item - items) }
     }
 
     /// Notes that an object went, and with the last item of a list its document.
@@ -161,25 +176,29 @@ impl<'a> Draft<'a> {
         if with_document {
             deleted.insert(located.document.into());
         }
-        self.own.objects.insert(target.clone(), None);
+        self.own.objects.insert(self.of_cluster(target), None);
     }
 
     /// Whether an object went.
     pub(super) fn is_deleted(&self, located: &Located) -> bool {
-        let in_layer = |layer: &Layer| {
-            layer.deleted.get(&located.path).is_some_and(|deleted| deleted.contains(&located.place()))
-        };
+        self.is_gone(&located.path, located.place())
+    }
+
+    fn is_gone(&self, path: &str, place: Place) -> bool {
+        let in_layer =
+            |layer: &Layer| layer.deleted.get(path).is_some_and(|deleted| deleted.contains(&place));
         in_layer(&self.accepted) || in_layer(&self.own)
     }
 
     /// Why an object is not what the snapshot says, if an earlier proposal makes or deletes it.
     pub(super) fn taken(&self, target: &ObjectRef) -> Option<Refusal> {
-        self.claims.whole(target)
+        self.claims.whole(&self.of_cluster(target))
     }
 
     /// What an object is by now, if it is there.
     pub(super) fn is_by_now(&self, target: &ObjectRef) -> Option<Value> {
-        self.own.objects.get(target).cloned().unwrap_or_else(|| self.accepted_object(target))
+        let object = self.of_cluster(target);
+        self.own.objects.get(&object).cloned().unwrap_or_else(|| self.accepted_object(&object))
     }
 
     /// Notes that a file goes.
@@ -189,12 +208,13 @@ impl<'a> Draft<'a> {
 
     /// An object that was changed or made.
     pub(super) fn manifest(&self, target: &ObjectRef) -> Option<&Value> {
-        self.own.objects.get(target).or_else(|| self.accepted.objects.get(target))?.as_ref()
+        let object = self.of_cluster(target);
+        self.own.objects.get(&object).or_else(|| self.accepted.objects.get(&object))?.as_ref()
     }
 
     /// Notes what an object is by now.
     pub(super) fn now(&mut self, target: &ObjectRef, manifest: Value) {
-        self.own.objects.insert(target.clone(), Some(manifest));
+        self.own.objects.insert(self.of_cluster(target), Some(manifest));
     }
 
     /// Notes what a file is by now.
@@ -227,9 +247,23 @@ impl<'a> Draft<'a> {
     }
 }
 
+impl Working for Draft<'_> {
+    fn text(&self, path: &str) -> Option<&str> {
+        self.now_at(path)
+    }
+
+    fn changed(&self) -> Vec<&str> {
+        self.accepted.texts.keys().chain(self.own.texts.keys()).map(String::as_str).collect()
+    }
+
+    fn place(&self, path: &str, place: Place) -> Option<Place> {
+        (!self.is_gone(path, place)).then(|| self.place_of(path, place))
+    }
+}
+
 /// Objects that are not gone.
-fn there(objects: BTreeMap<ObjectRef, Option<Value>>) -> Vec<(ObjectRef, Value)> {
-    objects.into_iter().filter_map(|(target, manifest)| Some((target, manifest?))).collect()
+fn there(objects: BTreeMap<Object, Option<Value>>) -> Vec<(ObjectRef, Value)> {
+    objects.into_iter().filter_map(|((_, target), manifest)| Some((target, manifest?))).collect()
 }
 
 fn unified(path: &str, before: Option<&str>, after: Option<&str>) -> String {

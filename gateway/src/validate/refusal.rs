@@ -243,6 +243,7 @@ impl Refusal {
             Self::Protected { .. } => "protected",
             Self::Lookup { error: LookupError::Unknown, .. } => "unknown-object",
             Self::Lookup { error: LookupError::Ambiguous(_), .. } => "ambiguous-object",
+            Self::Lookup { error: LookupError::Uncertain(_), .. } => "uncertain-object",
             Self::Identity { .. } => "identity",
             Self::Schema { .. } => "schema",
             Self::Semantics { .. } => "semantics",

@@ -1,6 +1,7 @@
 //! Many proposals at once: one commit of them, each with its own part, conflicts by name, a bad one
 //! among good ones, GitHub's limits, restarts.
 
+mod clusters;
 mod conflicts;
 mod github;
 mod storm;

@@ -132,6 +132,21 @@ fn check_passes_what_serves_and_names_what_does_not() {
         ("desired.git", "nowhere.git", "repository"),
         ("  listen: 127.0.0.1:0", "  listen: 127.0.0.1:0\n  listen: 127.0.0.1:1", "duplicate"),
         ("journal:", "journal:\n  queueWritesMax: 0", "journal.queueWritesMax is 0"),
+        (
+            "journal:",
+            "clusters: [{name: a, path: apps, match: {exact: {c: a}}}, {name: b, path: no, match: {exact: {c: b}}}]\njournal:",
+            "ok     cluster: a: 3 objects\nwrong  cluster: b: nothing is applied from no\n",
+        ),
+        (
+            "journal:",
+            "clusters: [{name: a, path: apps, match: {exact: {c: a}}}, {name: a, path: apps/x, match: {exact: {c: b}}}]\njournal:",
+            "clusters[0].path \"apps\" has the folder of cluster a",
+        ),
+        (
+            "journal:",
+            "clusters: [{name: a, path: ../b, match: {exact: {c: a}}}]\njournal:",
+            "inside the repository",
+        ),
     ];
     for (from, to, expected) in table {
         let wrong = check(&fleet.beside("wrong.yaml", &text.replacen(from, to, 1)));

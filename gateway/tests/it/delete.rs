@@ -282,6 +282,9 @@ async fn what_may_not_go_is_refused_with_every_reason() {
 /// A strategic merge patch of `default/web`.
 const PATCH: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: web\nspec:\n  replicas: 1\n";
 
+/// A JSON Patch that changes nothing.
+const JSON_PATCH: &str = r#"[{"op": "test", "path": "/kind", "value": "Deployment"}]"#;
+
 /// The same, in a kustomization.
 fn inline() -> String {
     format!("patches:\n- patch: |\n    {}", PATCH.replace('\n', "\n    "))
@@ -290,8 +293,15 @@ fn inline() -> String {
 /// What becomes of a deletion of `default/web` in `apps/web.yaml`, with more files.
 async fn without_web(more: Files<'_>) -> Result<Validated, Refusals> {
     let text = deployment("web");
-    let files =
-        [&[("apps/web.yaml", text.as_str()), ("apps/other.yaml", "a: 1\n"), ("apps/p.yaml", PATCH)], more];
+    let files = [
+        &[
+            ("apps/web.yaml", text.as_str()),
+            ("apps/other.yaml", "a: 1\n"),
+            ("apps/p.yaml", PATCH),
+            ("apps/j.json", JSON_PATCH),
+        ],
+        more,
+    ];
     check(&*snapshot(&files.concat()).await, &grants(), vec![gone(web())])
 }
 
@@ -309,7 +319,7 @@ async fn no_object_goes_that_a_kustomization_needs() {
         "patchesStrategicMerge: [p.yaml]",
         "patchesJson6902: [{target: {version: v1, kind: Deployment, name: web}, path: j.json}]",
         "replicas: [{name: web, count: 2}]",
-        "replacements: [{source: {kind: Deployment, name: web}, targets: []}]",
+        "vars: [{name: X, objref: {kind: Deployment, name: web, apiVersion: apps/v2}}]",
         &inline(),
     ];
     for line in table {

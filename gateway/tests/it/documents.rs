@@ -131,7 +131,7 @@ fn keys(schema: &Value, root: &Value, at: &str, found: &mut BTreeSet<String>) {
     for (key, below) in schema["properties"].as_object().into_iter().flatten() {
         let here = format!("{at}.{key}");
         found.insert(here.clone());
-        if key != "subscriptions" {
+        if key != "subscriptions" && key != "match" {
             keys(below, root, &here, found);
         }
     }

@@ -132,6 +132,28 @@ async fn grants_hold_for_name_labels_and_path_of_what_is_changed_deleted_and_mad
 }
 
 #[tokio::test]
+async fn a_path_grant_holds_for_every_file_that_a_change_is_written_to() {
+    let overlay = "resources: [../base]\n";
+    let snapshot = snapshot(&[
+        ("base/kustomization.yaml", "resources: [web.yaml]\n"),
+        ("base/web.yaml", &deployment("web")),
+        ("prod/kustomization.yaml", &format!("namespace: default\n{overlay}")),
+        ("staging/kustomization.yaml", &format!("namespace: staging\n{overlay}")),
+    ])
+    .await;
+    let table: [(&[&str], &[&str]); 4] = [
+        (&["base", "prod"], &[]),
+        (&["base"], &["grant-path"]),
+        (&["prod"], &["grant-path"]),
+        (&["base", "staging"], &["grant-path"]),
+    ];
+    for (paths, expected) in table {
+        let found = check(&snapshot, &grants(json!({ "paths": paths })), &json!({}), vec![to_zero(web())]);
+        assert_eq!(found, expected, "{paths:?}");
+    }
+}
+
+#[tokio::test]
 async fn create_and_delete_need_a_grant_of_their_own_beside_the_others() {
     let snapshot = fleet().await;
     let none = json!({});

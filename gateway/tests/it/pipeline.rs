@@ -277,7 +277,8 @@ fn a_plugin_changes_no_more_objects_than_the_window_allows_across_restarts() {
     let texts = names.map(|name| (format!("{name}.yaml"), deployment(&format!("{name}-{name}"))));
     let files: Vec<(&str, &str)> = texts.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
     let fleet = Fleet::with(&files);
-    let config = with(&fleet, "", "repeats: { windowS: 0 }\nguardrails: { workloadsMax: 2 }\n");
+    let config =
+        with(&fleet, "", "repeats: { windowS: 0, overriddenS: 0 }\nguardrails: { workloadsMax: 2 }\n");
     let table =
         [("a", "committed"), ("b", "committed"), ("c", "refused"), ("a", "committed"), ("c", "refused")];
     for (number, (name, outcome)) in table.into_iter().enumerate() {

@@ -59,6 +59,30 @@ impl FluxKind {
     }
 }
 
+/// Whether an object is a HelmRelease.
+pub(crate) fn is_release(object: &ObjectRef) -> bool {
+    FluxKind::HelmRelease.has(object)
+}
+
+/// A HelmRelease's `replicaCount` goes to 0, where its values have one: most charts read it so.
+pub(crate) fn scale_to_zero(release: &ObjectRef, context: &Context) -> Result<Response, Stop> {
+    const COUNT: &str = "/spec/values/replicaCount";
+    let manifest = context.get(release)?;
+    if manifest.pointer("/spec/values/autoscaling/enabled").is_some_and(|enabled| enabled == true) {
+        return ignore!("the pod comes from {release}, whose values leave its replicas to an autoscaler");
+    }
+    if manifest.pointer(COUNT).is_none_or(|count| !count.is_u64()) {
+        let values = manifest.pointer("/spec/values").and_then(|values| values.as_object());
+        let names: Vec<&str> =
+            values.into_iter().flat_map(|values| values.keys()).map(String::as_str).collect();
+        let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        return ignore!(
+            "the pod comes from {release}, which has no replicaCount in its values; it has: {names}"
+        );
+    }
+    Ok(Response::new(release, format!("Scale {release} to 0"), Patch::set(release, COUNT, 0)))
+}
+
 /// Whether an object is one of Flux that can be suspended.
 pub(crate) fn is_flux(object: &ObjectRef) -> bool {
     FluxKind::ALL.iter().any(|kind| kind.has(object))
@@ -110,7 +134,12 @@ pub fn suspend_any(
     if let Some(object) = object {
         return suspend(&object.find(context)?);
     }
-    match owner().and_then(|owner| suspend(&owner)) {
+    let owner = owner().and_then(|owner| match is_release(&owner) {
+        // Its name alone is no reason to keep it from all upgrades.
+        true => ignore!("the pod comes from {owner}, and nothing says that it shall be suspended"),
+        false => suspend(&owner),
+    });
+    match owner {
         Err(Stop::Ignore(reason)) if by_labels => match FluxObject::labelled(alert) {
             Err(Stop::Ignore(unlabelled)) => ignore!("{reason}; {unlabelled}"),
             labelled => suspend(&labelled?.find(context)?),

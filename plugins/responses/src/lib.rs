@@ -29,11 +29,14 @@ const SUSPENDABLE: [&str; 2] = ["CronJob", "Job"];
 /// Kinds that have a pod template which may change. A Job's may not.
 const TEMPLATED: [&str; 5] = ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "CronJob"];
 
-/// The owner goes to no replicas.
+/// The owner goes to no replicas; of a HelmRelease, its `replicaCount` does.
 ///
 /// # Errors
 /// An ignore, when it has no replicas.
-pub fn scale_to_zero(owner: &ObjectRef) -> Result<Response, Stop> {
+pub fn scale_to_zero(owner: &ObjectRef, context: &Context) -> Result<Response, Stop> {
+    if flux::is_release(owner) {
+        return flux::scale_to_zero(owner, context);
+    }
     if !owner.is_any_of(&SCALABLE) {
         return ignore!("{owner} has no replicas to scale");
     }

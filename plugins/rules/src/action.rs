@@ -70,7 +70,7 @@ impl Action {
         let (alert, context) = (facts.alert, facts.context);
         let owner = || facts.owner();
         match self {
-            Self::ScaleToZero {} => scale_to_zero(&owner()?),
+            Self::ScaleToZero {} => scale_to_zero(&owner()?, context),
             Self::Quarantine { labels, annotations } => {
                 quarantine(&owner()?, &Marks { labels, annotations, rule: alert.rule()? }, context)
             }

@@ -13,7 +13,7 @@ use riposte_sdk::prelude::*;
 )]
 pub fn scale_to_zero(alert: Falco, config: &Config, context: &Context) -> Answer {
     config.rules.check(&alert)?;
-    respond(&alert, context, riposte_responses::scale_to_zero)
+    respond(&alert, context, |owner| riposte_responses::scale_to_zero(owner, context))
 }
 
 #[cfg(test)]
@@ -55,6 +55,45 @@ mod tests {
             );
             assert_eq!(decided, expected);
         }
+    }
+
+    #[test]
+    fn of_a_release_the_replica_count_goes_to_zero_where_there_is_one() {
+        let release = ObjectRef::namespaced("helm.toolkit.fluxcd.io/v2", "HelmRelease", "apps", "web");
+        let setup = |values: &str| {
+            let manifest = format!(
+                "{{apiVersion: helm.toolkit.fluxcd.io/v2, kind: HelmRelease, metadata: {{name: web, namespace: apps}}, \
+                 spec: {{values: {values}}}}}"
+            );
+            setup().desired_state(&manifest).owner("default", POD, &release)
+        };
+        let table = [
+            (
+                "{replicaCount: 2, host: a}",
+                "propose: Scale HelmRelease apps/web to 0\nbecause: \"Shell\" in default/web-77789455d6-m7flp\n\
+                 - merge HelmRelease apps/web {\"spec\":{\"values\":{\"replicaCount\":0}}}",
+            ),
+            (
+                "{host: a, service: {}}",
+                "ignore: the pod comes from HelmRelease apps/web, which has no replicaCount in its values; it has: \
+                 host, service",
+            ),
+            (
+                "{}",
+                "ignore: the pod comes from HelmRelease apps/web, which has no replicaCount in its values; it has: none",
+            ),
+            (
+                "{replicaCount: 2, autoscaling: {enabled: true}}",
+                "ignore: the pod comes from HelmRelease apps/web, whose values leave its replicas to an autoscaler",
+            ),
+        ];
+        for (values, expected) in table {
+            assert_eq!(decide(&of_pod(), &setup(values)), expected, "{values}");
+        }
+        // k8smeta names what the chart made, which no manifest has.
+        let named = of_pod().replace("{", "{\"k8smeta.deployment.name\":\"web\",");
+        let decided = decide(&named, &setup("{replicaCount: 2}"));
+        assert!(decided.starts_with("propose: Scale HelmRelease apps/web to 0\n"), "{decided}");
     }
 
     #[test]

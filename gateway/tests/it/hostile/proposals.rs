@@ -272,7 +272,8 @@ fn merges() -> Vec<Forged> {
     let root = |patch: Value| Owned { text: patch.to_string(), ..strategic(&json!({})) };
     let field =
         |path: &str| format!("grant-field: {THIS}: the plugin has no grant for /spec/template/spec/{path}");
-    let containers: Vec<Value> = (0..600).map(|number| json!({ "name": format!("c{number}") })).collect();
+    let containers: Vec<Value> =
+        (0..600).map(|number| json!({ "name": format!("c{number}"), "image": "x" })).collect();
     let levels = (0..100).fold(json!(1), |inner, _| json!({ "a": inner }));
     let edits =
         format!("edit: {FILE}: the file cannot be edited in place: it would take more than 500 edits");
@@ -281,14 +282,14 @@ fn merges() -> Vec<Forged> {
         narrow("changes an image", container(json!({ "image": "evil" })), &field("containers/0/image")),
         narrow(
             "adds a container",
-            strategic(&json!({ "containers": [{ "name": "x" }] })),
+            strategic(&json!({ "containers": [{ "name": "x", "image": "x" }] })),
             &field("containers"),
         ),
         wide(
             "makes another object of it",
             root(json!({ "$patch": "replace", "kind": "DaemonSet" })),
             &format!(
-                "identity: {THIS}: a patch may not change /apiVersion; schema: {THIS}:  \"metadata\" is a required property; schema: {THIS}:  \"spec\" is a required property; semantics: {THIS}: /metadata/name \"\" is no DNS name"
+                "identity: {THIS}: a patch may not change /apiVersion; schema: {THIS}:  \"metadata\" is a required property; schema: {THIS}:  \"spec\" is a required property; semantics: {THIS}: /spec/selector cannot be changed once the object is there; delete it and make it anew"
             ),
         ),
         fails(
