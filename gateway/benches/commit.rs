@@ -158,7 +158,8 @@ fn configuration(data: &Path, url: &str) -> String {
         "server: {{ listen: '127.0.0.1:0' }}
 journal: {{ dir: {} }}
 repository: {{ url: '{url}' }}
-guardrails: {{ commitsMax: {MANIFESTS} }}
+guardrails: {{ commitsMax: {MANIFESTS}, workloadsMax: {MANIFESTS} }}
+coalesce: {{ idleMs: 0 }}
 plugins:
   - name: scale-to-zero
     source: bundled:scale-to-zero

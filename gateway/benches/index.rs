@@ -3,9 +3,9 @@
 //! The baseline is what nobody can avoid: to read each blob once and to parse each text once. Nothing is
 //! asserted: it prints, and a person reads.
 
-use std::error::Error;
+mod measure;
+
 use std::hint::black_box;
-use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use git2::{ObjectType, Oid, TreeWalkMode, TreeWalkResult};
 use riposte::repository::{Config, FileChange, Repository, Snapshot, edit, git};
 use serde_json::json;
 
-type Outcome<T> = Result<T, Box<dyn Error>>;
+use measure::{Outcome, ratio, say};
 
 /// Files that a commit touches.
 const TOUCHED: usize = 10;
@@ -35,10 +35,10 @@ fn main() -> Outcome<()> {
     let given: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
     git::init_bare(&bare, "main", &given, "First")?;
     packed(&bare)?;
-    runtime.block_on(measure(dir.path(), &bare, manifests))
+    runtime.block_on(run(dir.path(), &bare, manifests))
 }
 
-async fn measure(dir: &Path, bare: &Path, manifests: usize) -> Outcome<()> {
+async fn run(dir: &Path, bare: &Path, manifests: usize) -> Outcome<()> {
     let config: Config = serde_json::from_value(json!({ "url": format!("file://{}", bare.display()) }))?;
     let (mut baselines, mut colds) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
@@ -75,14 +75,8 @@ async fn measure(dir: &Path, bare: &Path, manifests: usize) -> Outcome<()> {
     say(&format!("  each blob read, each text parsed once    {:>10.1} ms", ms(baseline)))?;
     say(&format!("  the first snapshot                       {:>10.1} ms", ms(cold)))?;
     say(&format!("  one after a commit of {TOUCHED} files           {:>10.1} ms", ms(change)))?;
-    say(&format!(
-        "  first snapshot to baseline               {:>10.2}    (at most 1.5)",
-        ms(cold) / ms(baseline)
-    ))?;
-    say(&format!(
-        "  after a commit to first snapshot         {:>9.2}%    (at most 2 %)",
-        100.0 * ms(change) / ms(cold)
-    ))?;
+    ratio("first snapshot to baseline", ms(cold) / ms(baseline), "at most 1.5")?;
+    ratio("after a commit to first snapshot, in %", 100.0 * ms(change) / ms(cold), "at most 2")?;
     say(&format!(
         "  memory after 1 commit, and after {COMMITS}      {} and {} KiB",
         memory_first - memory_before,
@@ -168,8 +162,4 @@ fn resident_kib() -> Outcome<i64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
     Ok(line.trim().trim_end_matches("kB").trim().parse()?)
-}
-
-fn say(line: &str) -> Outcome<()> {
-    Ok(writeln!(std::io::stdout(), "{line}")?)
 }

@@ -1,6 +1,8 @@
 //! What the benchmarks share: times of sides that take turns in one run, and ratios of them.
 //!
-//! Nothing is asserted here: it prints, and a person reads.
+//! Nothing is asserted here: it prints, and a person reads. No benchmark uses all of it.
+
+#![allow(dead_code, reason = "each benchmark is a program of its own")]
 
 use std::error::Error;
 use std::io::Write;

@@ -295,12 +295,12 @@ impl<'g, 'a> Walk<'g, 'a> {
                     (found.len() > ROOTS_MAX).then(|| format!("it is applied in more than {ROOTS_MAX} ways"));
                 if let Some(reason) = too_many.or_else(|| graph.unreadable_above(path)) {
                     Arc::make_mut(&mut self.overlays.placements).remove(path);
-                    self.cannot(&[path.clone()], &reason);
+                    self.cannot(std::slice::from_ref(path), &reason);
                 } else if let Some(reason) =
                     flux.iter().find_map(|kustomization| kustomization.may_have(path))
                 {
                     // Its objects are known; whether they are that root's alone is not.
-                    self.cannot(&[path.clone()], &reason);
+                    self.cannot(std::slice::from_ref(path), &reason);
                 }
                 continue;
             }
@@ -330,7 +330,7 @@ impl<'g, 'a> Walk<'g, 'a> {
                 flux.iter().find_map(|kustomization| kustomization.may_have(path))
             };
             if let Some(reason) = reason {
-                self.cannot(&[path.clone()], &reason);
+                self.cannot(std::slice::from_ref(path), &reason);
                 continue;
             }
             let root = self.overlays.roots.len();
