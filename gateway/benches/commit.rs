@@ -24,6 +24,8 @@ const BRANCH_REF: &str = "refs/heads/main";
 const ALERT: &str = include_str!("../demo/terminal-shell.json");
 /// The workload that the alert is of, which each round has another one for.
 const OF_ALERT: &str = "alpine-deployment";
+/// Its id, which each round has another one of, too.
+const ID_OF_ALERT: &str = "d5671990-71f9-4bda-b72f-7cddf44020a8";
 const MANIFESTS: usize = 5_000;
 /// Manifests of one folder.
 const FOLDER_MANIFESTS: usize = 20;
@@ -117,7 +119,8 @@ impl Riposte {
     /// Sends an alert of a workload, and waits for the commit from the 202 on.
     fn change(&self, workload: usize) -> Outcome<Duration> {
         let before = self.head()?;
-        let body = ALERT.replace(OF_ALERT, &name(workload));
+        let id = format!("d5671990-71f9-4bda-b72f-{workload:012}");
+        let body = ALERT.replace(OF_ALERT, &name(workload)).replace(ID_OF_ALERT, &id);
         let mut connection = TcpStream::connect(&self.address)?;
         write!(
             connection,

@@ -143,7 +143,7 @@ pub struct Wake {
     pub reactions: Notify,
     /// There are proposals.
     pub proposals: Notify,
-    /// How often the repository is looked at has changed.
+    /// The branch has a commit of ours, or how often it is looked at has changed.
     pub repository: Notify,
 }
 

@@ -361,6 +361,8 @@ impl Pipeline {
             .collect();
         self.settle_entries(&ends).await?;
         self.newest_commit.send_replace(Some(sha));
+        // The new head is read beside, so that the next event finds it read.
+        self.wake.repository.notify_one();
         Ok(())
     }
 
