@@ -38,6 +38,15 @@ pub async fn commit(
         .map_err(|source| CommitFailure::new("commit", change, source))
 }
 
+/// How many calls of a forge's budget [`commit`] takes.
+///
+/// # Errors
+/// Why the commit cannot be made; the failure says whether to try again.
+pub async fn calls(repository: &Repository, change: &ValidatedChange) -> Result<u32, CommitFailure> {
+    let calls = repository.commit_calls(change.base(), change.files()).await;
+    calls.map_err(|source| CommitFailure::new("commit", change, source))
+}
+
 /// Sees to it that a pull request with the change is open. `known` is the commit that its branch was left
 /// at, if one is known.
 ///

@@ -201,6 +201,18 @@ impl Repository {
         github.commit(base, files, message, &checked).await
     }
 
+    /// How many calls [`Self::commit`] would make that change something at GitHub: one as a rule, more for
+    /// what one call cannot do. One for every other remote, which has no budget.
+    ///
+    /// # Errors
+    /// Why the commit cannot be made.
+    pub async fn commit_calls(&self, base: &CommitSha, files: &[FileChange]) -> Result<u32, CommitError> {
+        let Some(github) = &self.github else { return Ok(1) };
+        let (on, changes) = (base.clone(), files.to_vec());
+        let checked = self.blocking(move |clone, _| push::check(clone, &on, &changes)).await?;
+        Ok(github.commit_calls(files, &checked))
+    }
+
     /// Fetches, then looks for a commit of the branch that has this trailer (`Key: value`), from the
     /// head back to `base`; as far as `walkCommitsMax` when `base` is not in the branch any more.
     ///

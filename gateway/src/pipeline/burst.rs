@@ -10,7 +10,6 @@ use super::clusters::{NoCluster, Views};
 use super::commit::{AttemptError, Attempted, found_again};
 use super::decide::ended;
 use super::judge::{Ground, Judged, Verdict};
-use super::throttle::COMMIT_CALLS;
 use super::{Pipeline, UNCHANGED, chain, revert};
 use crate::clock;
 use crate::commit::{self, Message, reaction_trailer};
@@ -43,6 +42,13 @@ impl Entry {
     /// The desired state that the proposal is held against.
     pub(super) fn view<'v>(&self, views: &'v Views) -> Result<&'v Snapshot, NoCluster> {
         views.of(self.cluster.as_ref().map_err(Clone::clone)?.as_deref()).map(AsRef::as_ref)
+    }
+
+    /// Whose window the guardrails count it in; `None` for a revert, and for one without a cluster.
+    pub(super) fn window(&self) -> Option<(String, Option<String>)> {
+        let reaction = self.proposal.reaction();
+        let cluster = self.cluster.as_ref().ok().filter(|_| reaction.reverts.is_none())?;
+        Some((reaction.plugin.clone(), cluster.clone()))
     }
 
     /// Whether an attempt before this one may have made the commit: attempt 1 was the decision.
@@ -331,7 +337,7 @@ impl Pipeline {
         drop(parts);
         drop(told);
         self.not_paused()?;
-        self.spend(COMMIT_CALLS).await?;
+        self.spend(commit::calls(&self.repository, &joint.change).await?).await?;
         let sha = commit::commit(&self.repository, &joint.change, &message).await?;
         Ok(SettledCommit { sha, base: joint.change.base().clone(), message: message.as_str().to_owned() })
     }

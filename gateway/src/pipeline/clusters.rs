@@ -134,14 +134,16 @@ impl Views {
 }
 
 impl Pipeline {
-    /// The desired state that an event sees and changes; `Err` is how its reactions end without one.
+    /// The desired state that an event sees and changes, and of which cluster it is; `Err` is how its
+    /// reactions end without one.
     pub(super) fn of_cluster(
         &self,
         event: &Event,
         snapshot: Arc<Snapshot>,
-    ) -> Result<Arc<Snapshot>, NoCluster> {
-        let Some(name) = self.clusters.of(event)? else { return Ok(snapshot) };
-        snapshot.of_cluster(name).map(Arc::new).map_err(|error| (OutcomeKind::Refused, error.to_string()))
+    ) -> Result<(Arc<Snapshot>, Option<&str>), NoCluster> {
+        let Some(name) = self.clusters.of(event)? else { return Ok((snapshot, None)) };
+        let view = snapshot.of_cluster(name).map_err(|error| (OutcomeKind::Refused, error.to_string()))?;
+        Ok((Arc::new(view), Some(name)))
     }
 
     /// The cluster of a recorded event, which is looked at only where that matters.

@@ -217,8 +217,8 @@ impl Pipeline {
             Ok(found) => found,
             Err(reason) => return Ok(Err(ended(OutcomeKind::Failed, reason))),
         };
-        let snapshot = match self.of_cluster(event.event(), self.snapshot_to_change().await?) {
-            Ok(snapshot) => snapshot,
+        let (snapshot, cluster) = match self.of_cluster(event.event(), self.snapshot_to_change().await?) {
+            Ok(found) => found,
             Err((outcome, reason)) => return Ok(Err(ended(outcome, reason))),
         };
         if let Some(reason) = self.respected(reaction).await? {
@@ -236,7 +236,8 @@ impl Pipeline {
             Ok(())
         } else {
             let targets = proposal.changes().patches.iter().map(|patch| &patch.target);
-            self.guardrails.check_window(&reaction.plugin, &self.window(&reaction.plugin).await?, targets)
+            let window = self.window(&reaction.plugin, cluster).await?;
+            self.guardrails.check_window(&reaction.plugin, &window, targets)
         };
         Ok(match validated {
             Err(refusals) => {

@@ -144,8 +144,8 @@ impl Pipeline {
         let Some(event) = self.journal.event(reaction.event_seq).await? else {
             return Err(RecordError::Damaged(format!("event {} is missing", reaction.event_seq)));
         };
-        let snapshot = match self.of_cluster(event.event(), snapshot) {
-            Ok(snapshot) => snapshot,
+        let (snapshot, cluster) = match self.of_cluster(event.event(), snapshot) {
+            Ok((snapshot, cluster)) => (snapshot, cluster.map(str::to_owned)),
             Err((outcome, reason)) => return self.settle(reaction, ended(outcome, reason)).await,
         };
         let attempt = self.journal.begin_attempt(reaction.id, Stage::Dispatch).await?;
@@ -160,7 +160,7 @@ impl Pipeline {
                     Decision::Ignore { reason } => Some(reason.clone()),
                     Decision::Propose(_) => None,
                 };
-                let decided = Decided { identity: plugin.identity().clone(), base, decision, fuel };
+                let decided = Decided { identity: plugin.identity().clone(), base, decision, fuel, cluster };
                 self.journal.decide(reaction.id, decided).await?;
                 CrashPoint::DecisionRecorded.reach();
                 match ignored {

@@ -3,7 +3,7 @@
 //! Looked at whenever the desired state was read at a new head, so that no decision is made, and nothing
 //! committed, on a head at which a person's word has not been heard. Nothing here asks the repository.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::task::block_in_place;
 
@@ -46,7 +46,7 @@ impl Pipeline {
     }
 
     /// Notes which of our commits a person has taken back, as of this head.
-    pub(super) async fn follow(&self, since: Since, snapshot: &Snapshot) -> Result<(), RecordError> {
+    pub(super) async fn follow(&self, since: Since, snapshot: &Arc<Snapshot>) -> Result<(), RecordError> {
         let Since(until) = since;
         let head = snapshot.commit();
         let after = match self.following.newest() {
@@ -58,8 +58,10 @@ impl Pipeline {
         if after < until {
             let since_us = clock::now_us() - FOLLOWED_US;
             let follow = Follow { after, until, since_us, most: FOLLOWED_MAX };
+            let views = self.views(Arc::clone(snapshot));
             for standing in self.journal.standing(follow).await? {
-                let are_back = || standing.undo.iter().all(|undone| is_back(undone, snapshot));
+                let Ok(view) = views.of(standing.cluster.as_deref()) else { continue };
+                let are_back = || standing.undo.iter().all(|undone| is_back(undone, view));
                 if !standing.undo.is_empty() && block_in_place(are_back) {
                     self.note_override(standing.reaction, head).await?;
                 }

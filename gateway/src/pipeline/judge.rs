@@ -32,6 +32,9 @@ pub(super) enum Verdict {
     Aside,
 }
 
+/// What plugins have done within the guardrails' window, each in each cluster.
+type Windows = BTreeMap<(String, Option<String>), Window>;
+
 /// What a whole burst comes to.
 pub(super) struct Judged {
     /// One for each proposal.
@@ -45,7 +48,7 @@ pub(super) struct Ground {
     pub(super) views: Views,
     pub(super) catalog: Arc<Catalog>,
     /// What the plugins have done within the guardrails' window.
-    windows: BTreeMap<String, Window>,
+    windows: Windows,
     /// Reactions that a person's word stands against, with it.
     respected: BTreeMap<i64, String>,
 }
@@ -64,11 +67,12 @@ impl Pipeline {
         Ok(snapshot)
     }
 
-    /// What a plugin has done within the guardrails' window, by the journal.
-    pub(super) async fn window(&self, plugin: &str) -> Result<Window, RecordError> {
+    /// What a plugin has done in a cluster within the guardrails' window, by the journal.
+    pub(super) async fn window(&self, plugin: &str, cluster: Option<&str>) -> Result<Window, RecordError> {
         let since_us = clock::now_us() - i64::from(self.guardrails.window_s) * 1_000_000;
-        let commits = self.journal.commits_since(plugin, since_us).await?;
-        let objects = self.journal.objects_since(plugin, since_us, self.guardrails.workloads_max).await?;
+        let commits = self.journal.commits_since(plugin, cluster, since_us).await?;
+        let most = self.guardrails.workloads_max;
+        let objects = self.journal.objects_since(plugin, cluster, since_us, most).await?;
         Ok(Window { commits, workloads: objects.into_iter().collect() })
     }
 
@@ -89,12 +93,13 @@ impl Pipeline {
     pub(super) async fn ground(&self, entries: &[Entry]) -> Result<Ground, AttemptError> {
         let (views, catalog) = (self.views(self.snapshot_to_change().await?), self.catalog());
         let (mut windows, mut respected) = (BTreeMap::new(), BTreeMap::new());
-        for reaction in entries.iter().map(|entry| entry.proposal.reaction()) {
-            if reaction.reverts.is_some() {
-                continue;
-            }
-            if !windows.contains_key(&reaction.plugin) {
-                windows.insert(reaction.plugin.clone(), self.window(&reaction.plugin).await?);
+        for entry in entries {
+            let reaction = entry.proposal.reaction();
+            if let Some(key) = entry.window()
+                && !windows.contains_key(&key)
+            {
+                let window = self.window(&key.0, key.1.as_deref()).await?;
+                windows.insert(key, window);
             }
             if let Some(reason) = self.respected(reaction).await? {
                 respected.insert(reaction.id, reason);
@@ -124,7 +129,7 @@ impl Pipeline {
         entry: &Entry,
         ground: &'g Ground,
         draft: &mut Draft<'g>,
-        windows: &mut BTreeMap<String, Window>,
+        windows: &mut Windows,
     ) -> Verdict {
         let reaction = entry.proposal.reaction();
         if let Some(reason) = ground.respected.get(&reaction.id) {
@@ -141,8 +146,8 @@ impl Pipeline {
         };
         let joined = self.add(draft, view, entry, &grants);
         let targets = || entry.proposal.changes().patches.iter().map(|patch| &patch.target);
-        // A revert is none of the plugin's doing.
-        let mut window = if reaction.reverts.is_some() { None } else { windows.get_mut(&reaction.plugin) };
+        // A revert is none of the plugin's doing, and has no window.
+        let mut window = entry.window().and_then(|key| windows.get_mut(&key));
         let in_window = window
             .as_deref()
             .map_or(Ok(()), |window| self.guardrails.check_window(&reaction.plugin, window, targets()));

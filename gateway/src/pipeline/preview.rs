@@ -57,7 +57,7 @@ impl Pipeline {
             diff: None,
         };
         let snapshot = match self.of_cluster(event.event(), snapshot) {
-            Ok(snapshot) => snapshot,
+            Ok((snapshot, _)) => snapshot,
             Err(ended) => {
                 (preview.outcome, preview.reason) = ended;
                 return Some(preview);

@@ -46,7 +46,9 @@ impl Pipeline {
         let message = Message::new(&parts);
         let draft = pull_request::draft(branch, &message, &parts, &earlier);
         self.not_paused()?;
-        self.spend(PROPOSE_CALLS).await?;
+        // One of them is that of a commit.
+        let calls = commit::calls(&self.repository, change).await?;
+        self.spend(PROPOSE_CALLS + calls - 1).await?;
         let proposed = commit::propose(&self.repository, change, &message, &draft, known.as_ref()).await?;
         Ok(Settlement {
             outcome: OutcomeKind::Proposed,

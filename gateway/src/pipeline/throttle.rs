@@ -13,9 +13,9 @@ use crate::commit::budget::Left;
 use crate::record::{AskedWait, Journal, RecordError};
 use crate::repository::BudgetConfig;
 
-/// Calls that change something at GitHub: of a commit of the branch.
-pub(super) const COMMIT_CALLS: u32 = 1;
-/// Those of a pull request that is opened or brought up to date, at most.
+/// Calls that change something at GitHub: of a commit of the branch, at least.
+const COMMIT_CALLS: u32 = 1;
+/// Those of a pull request that is opened or brought up to date, at most, where its commit is one call.
 pub const PROPOSE_CALLS: u32 = 6;
 /// Those of one that is closed.
 pub(super) const CLOSE_CALLS: u32 = 3;

@@ -57,6 +57,8 @@ pub struct Decided {
     pub decision: Decision,
     /// The fuel it used: a checksum for replay.
     pub fuel: u64,
+    /// The cluster that it is for, where the repository serves several.
+    pub cluster: Option<String>,
 }
 
 /// How a reaction ends.
@@ -184,7 +186,8 @@ pub(super) async fn decide(
     end_attempt(connection, id, result, detail).await?;
     sqlx::query(
         "UPDATE reactions SET state = 'proposed', due_us = created_us, plugin_digest = ?, config_digest = ?, \
-         base_commit = ?, decision = ?, fuel = ?, decided_us = ?, changes_digest = ? WHERE id = ? AND state = 'pending'",
+         base_commit = ?, decision = ?, fuel = ?, decided_us = ?, changes_digest = ?, \
+         cluster = ? WHERE id = ? AND state = 'pending'",
     )
     .bind(&decided.identity.digest)
     .bind(&decided.identity.config_digest)
@@ -193,6 +196,7 @@ pub(super) async fn decide(
     .bind(i64::try_from(decided.fuel).unwrap_or(i64::MAX))
     .bind(clock::now_us())
     .bind(changes_digest.map(|digest| digest.to_vec()))
+    .bind(&decided.cluster)
     .bind(id)
     .execute(&mut *connection)
     .await?;

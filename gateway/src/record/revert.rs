@@ -216,8 +216,8 @@ async fn make(
     let now = clock::now_us();
     let id = sqlx::query(
         "INSERT INTO reactions (event_seq, plugin, mode, state, created_us, due_us, attempts, plugin_digest, \
-         config_digest, base_commit, decision, reverts, reverted_by) \
-         SELECT event_seq, plugin, 'enforce', 'proposed', ?, ?, 1, plugin_digest, config_digest, ?, ?, id, ? \
+         config_digest, base_commit, decision, cluster, reverts, reverted_by) \
+         SELECT event_seq, plugin, 'enforce', 'proposed', ?, ?, 1, plugin_digest, config_digest, ?, ?, cluster, id, ? \
          FROM reactions WHERE id = ?",
     )
     .bind(now)

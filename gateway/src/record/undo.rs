@@ -35,6 +35,8 @@ pub struct Standing {
     pub reaction: i64,
     /// What takes it back.
     pub undo: Vec<ObjectUndo>,
+    /// The cluster that it is for, where the repository serves several.
+    pub cluster: Option<String>,
 }
 
 /// A commit whose time is over.
@@ -169,20 +171,23 @@ pub(super) async fn override_digest(
 }
 
 /// The commits that stand, from the end of the chain or of the undos: whichever there are fewer of.
-const STANDING_SINCE: &str = "SELECT u.reaction_id, u.undo, u.missing FROM chain c CROSS JOIN undos u \
-     ON u.reaction_id = c.subject WHERE c.kind = 'outcome' AND c.position > ?1 AND c.position <= ?2 \
-     AND u.kept_us > ?3 AND u.undo IS NOT NULL \
-     AND NOT EXISTS (SELECT 1 FROM overrides o WHERE o.reaction_id = u.reaction_id) \
-     AND NOT EXISTS (SELECT 1 FROM reactions v WHERE v.reverts = u.reaction_id \
-       AND (v.outcome IS NULL OR v.outcome IN ('committed', 'unchanged'))) \
-     ORDER BY u.kept_us DESC LIMIT ?4";
-const ALL_STANDING: &str = "SELECT u.reaction_id, u.undo, u.missing FROM undos u CROSS JOIN chain c \
-     ON c.subject = u.reaction_id WHERE c.kind = 'outcome' AND c.position > ?1 AND c.position <= ?2 \
-     AND u.kept_us > ?3 AND u.undo IS NOT NULL \
-     AND NOT EXISTS (SELECT 1 FROM overrides o WHERE o.reaction_id = u.reaction_id) \
-     AND NOT EXISTS (SELECT 1 FROM reactions v WHERE v.reverts = u.reaction_id \
-       AND (v.outcome IS NULL OR v.outcome IN ('committed', 'unchanged'))) \
-     ORDER BY u.kept_us DESC LIMIT ?4";
+macro_rules! standing {
+    ($from:literal) => {
+        concat!(
+            "SELECT u.reaction_id, u.undo, u.missing, \
+             (SELECT cluster FROM reactions r WHERE r.id = u.reaction_id) AS cluster FROM ",
+            $from,
+            " ON c.subject = u.reaction_id WHERE c.kind = 'outcome' AND c.position > ?1 AND c.position <= ?2 \
+             AND u.kept_us > ?3 AND u.undo IS NOT NULL \
+             AND NOT EXISTS (SELECT 1 FROM overrides o WHERE o.reaction_id = u.reaction_id) \
+             AND NOT EXISTS (SELECT 1 FROM reactions v WHERE v.reverts = u.reaction_id \
+               AND (v.outcome IS NULL OR v.outcome IN ('committed', 'unchanged'))) \
+             ORDER BY u.kept_us DESC LIMIT ?4"
+        )
+    };
+}
+const STANDING_SINCE: &str = standing!("chain c CROSS JOIN undos u");
+const ALL_STANDING: &str = standing!("undos u CROSS JOIN chain c");
 
 impl Journal {
     /// Commits that stand, newest first.
@@ -201,7 +206,7 @@ impl Journal {
         for row in &rows {
             let reaction = row.try_get("reaction_id")?;
             match stored_undo(row) {
-                Ok(Ok(undo)) => standing.push(Standing { reaction, undo }),
+                Ok(Ok(undo)) => standing.push(Standing { reaction, undo, cluster: row.try_get("cluster")? }),
                 // One damaged row must not keep all others from being followed, nor anything from going on.
                 Err(RecordError::Damaged(reason)) => {
                     tracing::error!(

@@ -91,6 +91,18 @@ impl GitHub {
         self.commit_on(&self.branch, base, files, message, checked).await
     }
 
+    /// How many calls a commit takes that make something.
+    pub(super) fn commit_calls(&self, files: &[FileChange], checked: &Checked) -> u32 {
+        if self.is_by_parts(files, checked) { parts::calls(files) } else { 1 }
+    }
+
+    /// Whether one call cannot make a commit.
+    fn is_by_parts(&self, files: &[FileChange], checked: &Checked) -> bool {
+        let bytes = files.iter().filter_map(|file| file.content.as_ref()).map(String::len).sum::<usize>();
+        let cannot = !checked.executables.is_empty() || bytes > MUTATION_BYTES_MAX;
+        cannot || self.lacks_mutation.load(Ordering::Relaxed)
+    }
+
     /// The same on any branch.
     async fn commit_on(
         &self,
@@ -100,9 +112,7 @@ impl GitHub {
         message: &str,
         checked: &Checked,
     ) -> Result<CommitSha, CommitError> {
-        let bytes = files.iter().filter_map(|file| file.content.as_ref()).map(String::len).sum::<usize>();
-        let cannot = !checked.executables.is_empty() || bytes > MUTATION_BYTES_MAX;
-        if cannot || self.lacks_mutation.load(Ordering::Relaxed) {
+        if self.is_by_parts(files, checked) {
             return self.commit_by_parts(branch, base, files, message, checked).await;
         }
         let (headline, body) = message.split_once('\n').unwrap_or((message, ""));

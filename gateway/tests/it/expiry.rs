@@ -1,7 +1,7 @@
 //! Changes that hold for a time: the gateway takes them back by itself, across restarts and pauses, and
 //! leaves alone what a person has touched.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use riposte::clock::parse_rfc3339;
 use riposte::config::Config;
@@ -114,17 +114,23 @@ fn the_proposal_says_for_itself_within_the_limit() {
     }
 }
 
-#[test]
-fn the_end_survives_a_restart_and_waits_for_a_pause() {
-    let fleet = Fleet::tutorial();
-    let (config, before) = (scaling(&fleet, 3_600), fleet.file(FILE));
-    let mut process = Process::start(&config, None);
+/// A gateway that was restarted, and is paused, once the commit's time is over: it is to be taken back.
+fn paused_at_its_end(config: &Path) -> Process {
+    let mut process = Process::start(config, None);
     react(&mut process, "1");
     assert_eq!(process.connect().post_json("/v1/pause", &json!({ "reason": "wait" })).status, 200);
     assert_eq!(process.terminate(), Some(0));
     execute(&config.with_file_name("a"), DUE);
-    let mut process = Process::start(&config, None);
+    let mut process = Process::start(config, None);
     process.wait_for_line(|line| line.contains("a reaction is to be taken back"));
+    process
+}
+
+#[test]
+fn the_end_survives_a_restart_and_waits_for_a_pause() {
+    let fleet = Fleet::tutorial();
+    let (config, before) = (scaling(&fleet, 3_600), fleet.file(FILE));
+    let process = paused_at_its_end(&config);
     let waiting = process.connect().get("/v1/reactions/2").json();
     assert_eq!((&waiting["outcome"], &waiting["waitsBecause"]), (&Value::Null, &json!("paused: wait")));
     assert_eq!(process.terminate(), Some(0));
@@ -205,13 +211,7 @@ fn what_is_taken_back_already_does_not_expire() {
 fn an_end_that_could_not_be_brought_about_is_due_again() {
     let fleet = Fleet::tutorial();
     let (config, before) = (scaling(&fleet, 3_600), fleet.file(FILE));
-    let mut process = Process::start(&config, None);
-    react(&mut process, "1");
-    assert_eq!(process.connect().post_json("/v1/pause", &json!({ "reason": "wait" })).status, 200);
-    assert_eq!(process.terminate(), Some(0));
-    execute(&config.with_file_name("a"), DUE);
-    let mut process = Process::start(&config, None);
-    process.wait_for_line(|line| line.contains("a reaction is to be taken back"));
+    let process = paused_at_its_end(&config);
     assert_eq!(process.terminate(), Some(0));
     execute(&config.with_file_name("a"), "UPDATE reactions SET attempts = 30 WHERE id = 2");
     let mut process = Process::start(&config, None);

@@ -242,6 +242,7 @@ pub(crate) fn configured(fleet: &Fleet) -> PathBuf {
         "journal": { "dir": fleet.bare.root.path().join("journal") },
         "repository": { "url": fleet.bare.file_url() },
         "repeats": { "windowS": 0 },
+        "coalesce": { "idleMs": 0 },
         "clusters": [cluster("staging"), cluster("production")],
         "validation": { "crds": [concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/fixtures/crds/helm-release.yaml")] },
         "plugins": [{

@@ -7,7 +7,7 @@ use riposte::repository::{CommitError, FileChange, ProposalBranch, PullRequestDr
 use serde_json::json;
 use tempfile::{TempDir, tempdir};
 
-use crate::harness::git::{Bare, change, config, git, removal};
+use crate::harness::git::{Bare, change, config, removal};
 use crate::harness::github::{Fault, GitHub, REPOSITORY, TOKEN};
 
 const MESSAGE: &str = "Scale web to 0: Shell\n\n> output\n\nRiposte-Reaction: j1/r9\n";
@@ -26,11 +26,7 @@ struct Scene {
 impl Scene {
     async fn new() -> Self {
         let bare = Bare::new(&[("run.yaml", "a: 1\n"), ("b.yaml", "b: 1\n")]);
-        git(bare.root.path(), &["clone", "-q", "desired.git", "modes"]);
-        let clone = bare.root.path().join("modes");
-        git(&clone, &["update-index", "--chmod=+x", "run.yaml"]);
-        git(&clone, &["-c", "user.name=p", "-c", "user.email=p@x", "commit", "-qm", "Modes"]);
-        git(&clone, &["push", "-q", "origin", "HEAD:main"]);
+        bare.make_executable("run.yaml");
         let (github, data) = (GitHub::start(&bare.path()).await, tempdir().unwrap());
         let input = json!({
             "url": bare.file_url(),

@@ -21,6 +21,12 @@ use crate::model::manifest::CommitSha;
 /// What a branch's name may have and the path of an address may not.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.');
 
+/// How many calls make the commit: one for each file with content, the tree, the commit, and the branch.
+pub(super) fn calls(files: &[FileChange]) -> u32 {
+    let blobs = files.iter().filter(|file| file.content.is_some()).count();
+    u32::try_from(blobs).unwrap_or(u32::MAX).saturating_add(3)
+}
+
 impl GitHub {
     pub(super) async fn commit_by_parts(
         &self,

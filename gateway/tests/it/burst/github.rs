@@ -189,3 +189,22 @@ async fn a_pull_request_is_paid_for_from_the_same_budget() {
 pub(super) fn gateways_commits(fleet: &Fleet) -> usize {
     fleet.log().iter().filter(|message| message.contains("\nRiposte-Journal: ")).count()
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_takes_several_calls_is_paid_for_by_each() {
+    let fleet = fleet(&NAMES);
+    fleet.bare.make_executable("apps/a-a.yaml");
+    let github = GitHub::start(&fleet.bare.path()).await;
+    let config = budgeted(&fleet, &fleet.config_on_github("a", &github, "enforce"), "{ perHour: 11 }");
+    block_in_place(|| {
+        let mut process = Process::start(&config, None);
+        alert(&process, "1", "a-a");
+        assert_eq!(ended(&mut process, 1)["outcome"], "committed");
+        assert_eq!(queue(&process)["budget"]["hour"]["left"], 7, "a blob, a tree, a commit, the branch");
+        alert(&process, "2", "b-b");
+        assert_eq!(ended(&mut process, 2)["outcome"], "committed");
+        assert_eq!(queue(&process)["budget"]["hour"]["left"], 6);
+    });
+    let made = github.recorded().into_iter().filter(|request| request.method != "GET").count();
+    assert_eq!(made, 5, "as many as were paid for");
+}

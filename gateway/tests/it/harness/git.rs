@@ -90,6 +90,15 @@ impl Bare {
         }
     }
 
+    /// Commits that a file is executable.
+    pub(crate) fn make_executable(&self, path: &str) {
+        git(self.root.path(), &["clone", "-q", "desired.git", "modes"]);
+        let clone = self.root.path().join("modes");
+        git(&clone, &["update-index", "--chmod=+x", path]);
+        git(&clone, &["-c", "user.name=p", "-c", "user.email=p@x", "commit", "-qm", "Modes"]);
+        git(&clone, &["push", "-q", "origin", "HEAD:main"]);
+    }
+
     pub(crate) fn hook(&self, name: &str, script: &str) {
         use std::os::unix::fs::PermissionsExt as _;
         let path = self.path().join("hooks").join(name);
