@@ -29,7 +29,8 @@ impl Fleet {
         self.config_with(name, "", "enforce")
     }
 
-    /// The same, with more lines under `server` and a mode for the plugin.
+    /// The same, with more lines under `server` and a mode for the plugin. A machine with much else to do does
+    /// not bring the plugin to its limits.
     pub(crate) fn config_with(&self, name: &str, server: &str, mode: &str) -> PathBuf {
         let root = self.bare.root.path();
         let text = format!(
@@ -39,7 +40,8 @@ impl Fleet {
              coalesce: {{ idleMs: 0 }}\n\
              plugins:\n  - name: scale-to-zero\n    source: bundled:scale-to-zero\n    mode: {mode}\n    \
              grants:\n      kinds: [apps/v1/Deployment]\n      namespaces: [default]\n      \
-             fields: [/spec/replicas]\n    config:\n      rules: [Terminal shell in container]\n",
+             fields: [/spec/replicas]\n    limits: {{ guestTimeMs: 20000, invocationMs: 60000 }}\n    \
+             config:\n      rules: [Terminal shell in container]\n",
             root.join(name).display(),
             self.bare.file_url(),
         );
