@@ -22,6 +22,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::config::ConfigError;
 use crate::dispatch::{Allocation, Compiler, Engine};
 use crate::model::text::inert;
 use crate::telemetry::{self, LogFormat};
@@ -137,6 +138,8 @@ fn engine() -> Result<Engine, CommandError> {
 
 /// Says an error with its causes on standard error. Words of a plugin or a server can be among them.
 pub fn report(error: &(dyn std::error::Error + 'static)) {
-    let _stderr_is_gone =
-        writeln!(std::io::stderr(), "riposte: {}", inert(&crate::pipeline::chain(error))).is_err();
+    let configuration = error.downcast_ref::<ConfigError>().map(ConfigError::reasons);
+    for reason in configuration.unwrap_or_else(|| vec![crate::pipeline::chain(error)]) {
+        let _stderr_is_gone = writeln!(std::io::stderr(), "riposte: {}", inert(&reason)).is_err();
+    }
 }

@@ -95,6 +95,19 @@ pub enum ConfigError {
     },
 }
 
+impl ConfigError {
+    /// What is wrong, each by itself, for people.
+    #[must_use]
+    pub fn reasons(&self) -> Vec<String> {
+        match self {
+            Self::Invalid { path, reason } => {
+                reason.lines().map(|line| format!("{}: {line}", path.display())).collect()
+            }
+            other => vec![other.to_string()],
+        }
+    }
+}
+
 impl Config {
     /// Reads and checks a configuration file.
     ///

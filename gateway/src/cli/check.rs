@@ -81,7 +81,9 @@ impl Check {
                 config
             }
             Err(error) => {
-                findings.note("configuration", Err(&error))?;
+                for reason in error.reasons() {
+                    findings.note("configuration", Err(reason))?;
+                }
                 return Err(CommandError::Negative("the configuration cannot be used".to_owned()));
             }
         };

@@ -153,6 +153,25 @@ fn check_passes_what_serves_and_names_what_does_not() {
         assert_eq!(wrong.status.code(), Some(1), "{to}: {}", stdout(&wrong));
         assert!(stdout(&wrong).contains(expected), "{to}: {}", stdout(&wrong));
     }
+    let two =
+        "clusters: [{name: a, path: ../b, match: {exact: {c: a}}}]\nrepeats: { windowS: 100000 }\njournal:";
+    let two = fleet.beside("two.yaml", &text.replacen("journal:", two, 1));
+    let told = |prefix: &str| {
+        [
+            format!(
+                "{prefix}{}: clusters[0].path \"../b\" must be a folder inside the repository\n",
+                two.display()
+            ),
+            format!("{prefix}{}: repeats.windowS is 100000, and 86400 is the most", two.display()),
+        ]
+    };
+    let (wrong, served) = (check(&two), riposte(&["serve", "--config", &two.display().to_string()]));
+    assert!(
+        told("wrong  configuration: ").iter().all(|line| stdout(&wrong).contains(line)),
+        "{}",
+        stdout(&wrong)
+    );
+    assert!(told("riposte: ").iter().all(|line| stderr(&served).contains(line)), "{}", stderr(&served));
     // Fewer grants than a plugin asks for are an operator's right.
     let grants = [
         ("kinds: [apps/v1/Deployment]", "kinds: [Deployment]", None),
