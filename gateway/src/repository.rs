@@ -192,8 +192,8 @@ impl Repository {
             let message = message.to_owned();
             return self
                 .blocking(move |clone, _| {
-                    push::check(clone, &on, &changes)?;
-                    push::push(clone, &on, &changes, &message)
+                    let checked = push::check(clone, &on, &changes)?;
+                    push::push(clone, &on, &changes, &message, &checked)
                 })
                 .await;
         };

@@ -27,6 +27,9 @@ const HEAD_REF: &str = "refs/riposte/head";
 
 /// A fetch leaves a pack behind; a clone of more packs than this is made anew.
 const PACKS_MAX: usize = 500;
+/// A commit leaves some files behind; so is one of more files than about this. One folder of 256 is counted,
+/// as Git itself does.
+const LOOSE_OBJECTS_MAX: usize = 50_000;
 
 /// The clone and the remote it is of.
 #[derive(Debug)]
@@ -83,42 +86,63 @@ impl GitClone {
 
     fn fetch(&self) -> Result<CommitSha, RepositoryError> {
         let mut clone = self.open()?;
-        if self.packs() > PACKS_MAX {
+        if self.is_untidy() {
             clone = self.make_anew()?;
         }
-        self.local_path()?;
-        let url = self.remote.url.as_str();
-        let failed = |source| RepositoryError::of_remote("fetch from the repository", url, source);
-        let mut remote = clone.remote_anonymous(url).map_err(failed)?;
+        let head = match self.local_head()? {
+            Some(head) if has(&clone, head) => head,
+            _ => self.download(&clone)?,
+        };
+        if clone.refname_to_id(HEAD_REF).ok() != Some(head) {
+            let noted = clone.reference(HEAD_REF, head, true, "seen on the remote");
+            noted.map_err(|source| RepositoryError::of_clone("note the head", source))?;
+        }
+        // A pack can be listed and yet be torn: only reading the commit tells.
+        let damaged = |source| RepositoryError::Corrupt { operation: "read the head", source };
+        clone.find_commit(head).and_then(|commit| commit.tree().map(drop)).map_err(damaged)?;
+        Ok(sha_of(head))
+    }
+
+    /// The branch of a repository on this machine, which is its to read: what a server would list costs more
+    /// than all the rest. `None` for one on a server, and where there is no such branch.
+    fn local_head(&self) -> Result<Option<Oid>, RepositoryError> {
+        let Some(path) = self.local_path()? else { return Ok(None) };
+        let head = git2::Repository::open(path).and_then(|remote| remote.refname_to_id(&self.branch_ref()));
+        match head {
+            Ok(head) => Ok(Some(head)),
+            Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
+            Err(error) => Err(self.not_fetched(error)),
+        }
+    }
+
+    /// Gets what the branch has and the clone has not; the commit that the branch is at.
+    fn download(&self, clone: &git2::Repository) -> Result<Oid, RepositoryError> {
+        let failed = |source| self.not_fetched(source);
+        let mut remote = clone.remote_anonymous(self.remote.url.as_str()).map_err(failed)?;
         let mut connection =
             remote.connect_auth(Direction::Fetch, Some(self.callbacks()?), None).map_err(failed)?;
         let listed = listed_head(&connection, &self.branch_ref()).map_err(failed)?;
         let listed = listed.ok_or_else(|| self.no_branch())?;
-        let known = clone.odb().and_then(|odb| odb.read_header(listed)).is_ok();
-        if !known {
-            let refspec = format!("+{}:{HEAD_REF}", self.branch_ref());
-            let mut options = FetchOptions::new();
-            let over = Rc::new(Cell::new(None));
-            let callbacks = self.within_limits(self.callbacks()?, Rc::clone(&over));
-            options.remote_callbacks(callbacks).download_tags(git2::AutotagOption::None);
-            connection.remote().fetch(&[refspec], Some(&mut options), None).map_err(|source| {
-                let what = || format!("a fetch from {url}");
-                over.take().map_or_else(
-                    || failed(source),
-                    |(limit, max)| RepositoryError::TooLarge { what: what(), limit, max },
-                )
-            })?;
-        } else {
-            clone
-                .reference(HEAD_REF, listed, true, "seen on the remote")
-                .map_err(|source| RepositoryError::of_clone("note the head", source))?;
+        if has(clone, listed) {
+            return Ok(listed);
         }
-        drop(connection);
-        // A pack can be listed and yet be torn: only reading the commit tells.
-        let damaged = |source| RepositoryError::Corrupt { operation: "read the head", source };
-        let head = clone.refname_to_id(HEAD_REF).map_err(damaged)?;
-        clone.find_commit(head).and_then(|commit| commit.tree().map(drop)).map_err(damaged)?;
-        Ok(sha_of(head))
+        let mut options = FetchOptions::new();
+        let over = Rc::new(Cell::new(None));
+        let callbacks = self.within_limits(self.callbacks()?, Rc::clone(&over));
+        options.remote_callbacks(callbacks).download_tags(git2::AutotagOption::None);
+        // Without a reference of ours to write: a lock on it would look like a fault of the server.
+        let downloaded = connection.remote().download(&[self.branch_ref()], Some(&mut options));
+        downloaded.map(|()| listed).map_err(|source| {
+            let what = || format!("a fetch from {}", self.name());
+            over.take().map_or_else(
+                || failed(source),
+                |(limit, max)| RepositoryError::TooLarge { what: what(), limit, max },
+            )
+        })
+    }
+
+    fn not_fetched(&self, source: git2::Error) -> RepositoryError {
+        RepositoryError::of_remote("fetch from the repository", self.remote.url.as_str(), source)
     }
 
     /// Looks for a commit with this trailer (`Key: value`) from the head down to `base`.
@@ -270,14 +294,16 @@ impl GitClone {
         RepositoryError::NotFound { what: format!("branch {} of {}", self.remote.branch, self.remote.url) }
     }
 
-    fn packs(&self) -> usize {
-        let packs = std::fs::read_dir(self.directory.join("objects/pack"));
-        packs.map_or(0, |entries| {
-            entries
-                .flatten()
-                .filter(|entry| entry.path().extension().is_some_and(|end| end == "pack"))
-                .count()
-        })
+    /// Whether the clone has gathered so much that it is better made anew.
+    fn is_untidy(&self) -> bool {
+        let count = |folder: &str, end: Option<&str>| {
+            let entries = std::fs::read_dir(self.directory.join(folder));
+            entries.map_or(0, |entries| {
+                let is_counted = |path: PathBuf| end.is_none() || path.extension() == end.map(AsRef::as_ref);
+                entries.flatten().filter(|entry| is_counted(entry.path())).count()
+            })
+        };
+        count("objects/pack", Some("pack")) > PACKS_MAX || count("objects/17", None) > LOOSE_OBJECTS_MAX / 256
     }
 }
 
@@ -353,6 +379,10 @@ fn listed_head(
     name: &str,
 ) -> Result<Option<Oid>, git2::Error> {
     Ok(connection.list()?.iter().find(|head| head.name() == name).map(git2::RemoteHead::oid))
+}
+
+fn has(clone: &git2::Repository, commit: Oid) -> bool {
+    clone.odb().and_then(|odb| odb.read_header(commit)).is_ok()
 }
 
 pub(super) fn sha_of(oid: Oid) -> CommitSha {

@@ -3,10 +3,13 @@
 //!
 //! A push that is a fast-forward is not enough: had somebody taken a commit back, ours would bring it
 //! in again. So the remote's own commit is compared before anything is sent, and the server compares
-//! once more under its lock. A local repository is written directly, because libgit2's local push
-//! does not compare at all.
+//! once more under its lock. A local repository is given the objects directly, because libgit2's local
+//! push does not compare at all. The clone has every commit of ours before the remote has it: nothing has
+//! to be fetched to go on from there.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::path::Path;
 
 use git2::build::TreeUpdateBuilder;
 use git2::{Direction, ErrorCode, FileMode, Oid, PushOptions, Signature};
@@ -73,26 +76,24 @@ pub(super) fn check(
     if checked.tree == checked.base_tree { Err(CommitError::Unchanged) } else { Ok(checked) }
 }
 
-/// Commits and pushes.
+/// Commits these files, whose tree was checked, and pushes.
 pub(super) fn push(
     clone: &GitClone,
     base: &CommitSha,
     files: &[FileChange],
     message: &str,
+    checked: &Checked,
 ) -> Result<CommitSha, CommitError> {
-    match clone.local_path()? {
-        Some(path) => {
-            let failed = |source| RepositoryError::of_remote("open the repository", &clone.name(), source);
-            let target = git2::Repository::open(path).map_err(failed)?;
-            write_local(clone, &target, base, files, message)
-        }
-        None => {
-            let repository = clone.open()?;
-            let commit = make_commit(clone, &repository, base, files, message)?;
-            repository.reference(NEXT_REF, commit, true, "to be pushed").map_err(of_clone)?;
-            send(clone, &repository, oid_of(base), commit)
-        }
+    let local = clone.local_path()?;
+    let repository = clone.open()?;
+    let commit = make_commit(clone, &repository, base, checked.tree, message)?;
+    if let Some(path) = local {
+        let failed = |source| RepositoryError::of_remote("open the repository", &clone.name(), source);
+        let target = git2::Repository::open(path).map_err(failed)?;
+        return write_local(clone, &repository, &target, oid_of(base), commit, files);
     }
+    repository.reference(NEXT_REF, commit, true, "to be pushed").map_err(of_clone)?;
+    send(clone, &repository, oid_of(base), commit)
 }
 
 /// Whether the key can sign and these credentials may push, as far as asking tells.
@@ -120,10 +121,11 @@ fn check_bare(clone: &GitClone, target: &git2::Repository) -> Result<(), Reposit
 
 fn write_local(
     clone: &GitClone,
+    repository: &git2::Repository,
     target: &git2::Repository,
-    base: &CommitSha,
+    base: Oid,
+    commit: Oid,
     files: &[FileChange],
-    message: &str,
 ) -> Result<CommitSha, CommitError> {
     check_bare(clone, target)?;
     let branch = clone.branch_ref();
@@ -132,10 +134,15 @@ fn write_local(
         ErrorCode::NotFound => clone.no_branch(),
         _ => failed(source),
     })?;
-    if head != oid_of(base) {
+    if head != base {
         return Err(head_moved(clone));
     }
-    let commit = make_commit(clone, target, base, files, message)?;
+    let to = target.odb().map_err(failed)?;
+    let from = repository.odb().map_err(of_clone)?;
+    for id in new_objects(repository, commit, files).map_err(of_clone)? {
+        let object = from.read(id).map_err(of_clone)?;
+        to.write(object.kind(), object.data()).map_err(failed)?;
+    }
     match target.reference_matching(&branch, commit, true, head, "riposte") {
         Ok(_) => Ok(sha_of(commit)),
         Err(error) if matches!(error.code(), ErrorCode::Modified | ErrorCode::NotFound) => {
@@ -229,11 +236,10 @@ fn make_commit(
     clone: &GitClone,
     repository: &git2::Repository,
     base: &CommitSha,
-    files: &[FileChange],
+    tree: Oid,
     message: &str,
 ) -> Result<Oid, CommitError> {
     let parent = repository.find_commit(oid_of(base)).map_err(of_clone)?;
-    let tree = tree_with(repository, &parent, files)?.tree;
     let tree = repository.find_tree(tree).map_err(of_clone)?;
     let committer = &clone.remote.committer;
     let author = Signature::now(&committer.name, &committer.email).map_err(of_clone)?;
@@ -247,6 +253,28 @@ fn make_commit(
     let signature = signing::sign(signing, text.as_bytes())?;
     // A last line end would become an empty line of the header, which git does not write.
     Ok(repository.commit_signed(text, signature.trim_end(), None).map_err(of_clone)?)
+}
+
+/// The commit, and of its tree the files and the folders that they lie in.
+fn new_objects(
+    repository: &git2::Repository,
+    commit: Oid,
+    files: &[FileChange],
+) -> Result<BTreeSet<Oid>, git2::Error> {
+    let tree = repository.find_commit(commit)?.tree()?;
+    let mut new = BTreeSet::from([commit, tree.id()]);
+    let paths = files.iter().flat_map(|file| Path::new(&file.path).ancestors());
+    for path in paths.filter(|path| !path.as_os_str().is_empty()) {
+        match tree.get_path(path) {
+            Ok(entry) => {
+                new.insert(entry.id());
+            }
+            // It was deleted.
+            Err(error) if error.code() == ErrorCode::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(new)
 }
 
 fn tree_with(

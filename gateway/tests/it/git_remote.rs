@@ -427,6 +427,34 @@ async fn a_damaged_clone_is_made_anew() {
         assert_eq!(again.head().await.unwrap(), head, "{name}");
         assert_eq!(again.snapshot(&head).await.unwrap().files().count(), 2, "{name}");
         assert_eq!(repository.head().await.unwrap(), head, "{name}");
+        damage(&data.path().join("repository.git"));
+        let new = bare.commit_elsewhere("c.yaml", &format!("# {name}\n"));
+        assert_eq!(repository.head().await.unwrap().as_str(), new, "{name}");
+        bare.git(&["update-ref", "refs/heads/main", bare.first.as_str()]);
+    }
+}
+
+#[tokio::test]
+async fn a_clone_that_has_gathered_too_many_files_is_made_anew() {
+    let bare = Bare::new(&[("a.yaml", "a: 1\n")]);
+    for (folder, end, files, is_anew) in [
+        ("objects/pack", ".pack", 400, false),
+        ("objects/pack", ".pack", 501, true),
+        ("objects/17", "", 190, false),
+        ("objects/17", "", 200, true),
+    ] {
+        let data = tempdir().unwrap();
+        let repository = open(&bare, data.path()).await;
+        let head = repository.head().await.unwrap();
+        let gathered = data.path().join("repository.git").join(folder);
+        std::fs::create_dir_all(&gathered).unwrap();
+        for number in 0..files {
+            std::fs::write(gathered.join(format!("{number:038}{end}")), "").unwrap();
+        }
+        assert_eq!(repository.head().await.unwrap(), head);
+        let is_gone = !gathered.join(format!("{:038}{end}", 0)).exists();
+        assert_eq!(is_gone, is_anew, "{files} files in {folder}");
+        assert_eq!(repository.snapshot(&head).await.unwrap().files().count(), 1);
     }
 }
 
