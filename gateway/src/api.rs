@@ -12,16 +12,18 @@ mod queue;
 mod reactions;
 mod replays;
 
+use std::sync::Arc;
+
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub use problem::Problem;
+use crate::pipeline::Pipeline;
 
-use crate::server::App;
+pub use problem::Problem;
 
 /// The routes that need an API token, with their OpenAPI description.
 #[must_use]
-pub fn routes() -> OpenApiRouter<App> {
+pub fn routes() -> OpenApiRouter<Arc<Pipeline>> {
     OpenApiRouter::new()
         .routes(routes!(events::list))
         .routes(routes!(events::show))

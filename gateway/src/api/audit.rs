@@ -1,11 +1,13 @@
 //! `GET /v1/audit`: the hash chain, computed anew.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 
 use super::Problem;
-use crate::server::App;
+use crate::pipeline::Pipeline;
 
 /// The state of the hash chain.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -27,8 +29,8 @@ pub(super) struct AuditView {
 
 /// Computes the chain over all records anew.
 #[utoipa::path(get, path = "/v1/audit", responses((status = 200, body = AuditView)))]
-pub(super) async fn verify(State(app): State<App>) -> Result<Json<AuditView>, Problem> {
-    let journal = &app.pipeline.journal;
+pub(super) async fn verify(State(pipeline): State<Arc<Pipeline>>) -> Result<Json<AuditView>, Problem> {
+    let journal = &pipeline.journal;
     let name = journal.name().to_owned();
     Ok(Json(match journal.verify().await? {
         Ok(head) => AuditView {

@@ -1,6 +1,7 @@
 //! `GET /v1/events`, `/v1/events/{seq}` and its raw body.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -14,11 +15,11 @@ use serde::{Deserialize, Serialize};
 use super::Problem;
 use crate::clock;
 use crate::model::outcome::{Became, OutcomeKind};
+use crate::pipeline::Pipeline;
 use crate::record::{
     Afterwards, AttemptView, CommitView, EventDetail, EventFilter, EventRow, ReactionRow, ReactionView,
     SettledPullRequest,
 };
-use crate::server::App;
 
 const PAGE_EVENTS_DEFAULT: u32 = 50;
 const PAGE_EVENTS_MAX: u32 = 500;
@@ -423,12 +424,12 @@ impl From<EventDetail> for EventView {
 #[utoipa::path(get, path = "/v1/events", params(Selection),
     responses((status = 200, body = EventPage), (status = 400, body = Problem)))]
 pub(super) async fn list(
-    State(app): State<App>,
+    State(pipeline): State<Arc<Pipeline>>,
     selection: Result<Query<Selection>, QueryRejection>,
 ) -> Result<Json<EventPage>, Problem> {
     let Query(selection) = selection.map_err(|error| Problem::parameter("query", error.body_text()))?;
     let (filter, limit) = selection.filter()?;
-    let mut rows = app.pipeline.journal.events(&filter, limit + 1).await?;
+    let mut rows = pipeline.journal.events(&filter, limit + 1).await?;
     let full = usize::try_from(limit).is_ok_and(|limit| rows.len() > limit);
     if full {
         rows.pop();
@@ -442,13 +443,13 @@ pub(super) async fn list(
 #[utoipa::path(get, path = "/v1/events/{seq}", params(("seq" = i64, Path, description = "The event's number")),
     responses((status = 200, body = EventView), (status = 404, body = Problem)))]
 pub(super) async fn show(
-    State(app): State<App>,
+    State(pipeline): State<Arc<Pipeline>>,
     seq: Result<Path<i64>, PathRejection>,
 ) -> Result<Json<EventView>, Problem> {
     let seq = number("seq", seq)?;
-    let detail = app.pipeline.journal.detail(seq).await?.ok_or_else(|| Problem::missing("event", seq))?;
+    let detail = pipeline.journal.detail(seq).await?.ok_or_else(|| Problem::missing("event", seq))?;
     let mut view = EventView::from(detail);
-    view.reactions.iter_mut().for_each(|reaction| reaction.wait_for(&app.pipeline));
+    view.reactions.iter_mut().for_each(|reaction| reaction.wait_for(&pipeline));
     Ok(Json(view))
 }
 
@@ -457,11 +458,11 @@ pub(super) async fn show(
     responses((status = 200, description = "The request's body", content_type = "application/octet-stream"),
         (status = 404, body = Problem)))]
 pub(super) async fn raw(
-    State(app): State<App>,
+    State(pipeline): State<Arc<Pipeline>>,
     seq: Result<Path<i64>, PathRejection>,
 ) -> Result<Response, Problem> {
     let seq = number("seq", seq)?;
-    let stored = app.pipeline.journal.raw(seq).await?.ok_or_else(|| Problem::missing("event", seq))?;
+    let stored = pipeline.journal.raw(seq).await?.ok_or_else(|| Problem::missing("event", seq))?;
     let content_type = stored.content_type.and_then(|text| HeaderValue::try_from(text).ok());
     let mut response = stored.body.into_response();
     let headers = response.headers_mut();

@@ -1,5 +1,7 @@
 //! `GET /v1/pause`, `POST /v1/pause` and `POST /v1/resume`: commit nothing, and go on again.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
@@ -10,7 +12,6 @@ use super::plugins::check_reason;
 use crate::clock;
 use crate::pipeline::Pipeline;
 use crate::record::Pause;
-use crate::server::App;
 
 /// Whether anything is committed.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -65,28 +66,28 @@ pub(super) struct ResumeRequest {
 
 /// Whether the gateway is paused, since when, by what and why.
 #[utoipa::path(get, path = "/v1/pause", responses((status = 200, body = PauseView)))]
-pub(super) async fn show(State(app): State<App>) -> Json<PauseView> {
-    Json(PauseView::new(&app.pipeline))
+pub(super) async fn show(State(pipeline): State<Arc<Pipeline>>) -> Json<PauseView> {
+    Json(PauseView::new(&pipeline))
 }
 
 /// Commits nothing more, for any plugin, across restarts, until it is resumed.
 #[utoipa::path(post, path = "/v1/pause", request_body = PauseRequest,
     responses((status = 200, body = PauseView), (status = 400, body = Problem)))]
 pub(super) async fn pause(
-    State(app): State<App>,
+    State(pipeline): State<Arc<Pipeline>>,
     request: Result<Json<PauseRequest>, JsonRejection>,
 ) -> Result<Json<PauseView>, Problem> {
     let Json(request) = request.map_err(|error| bad_pause(&error))?;
     check_reason(&request.reason)?;
-    app.pipeline.pause(request.reason).await?;
-    Ok(Json(PauseView::new(&app.pipeline)))
+    pipeline.pause(request.reason).await?;
+    Ok(Json(PauseView::new(&pipeline)))
 }
 
 /// Ends the pause that was asked for here; one by a file in the repository holds on.
 #[utoipa::path(post, path = "/v1/resume", request_body = Option<ResumeRequest>,
     responses((status = 200, body = PauseView), (status = 400, body = Problem)))]
 pub(super) async fn resume(
-    State(app): State<App>,
+    State(pipeline): State<Arc<Pipeline>>,
     request: Result<Option<Json<ResumeRequest>>, JsonRejection>,
 ) -> Result<Json<PauseView>, Problem> {
     let request = request.map_err(|error| bad_pause(&error))?;
@@ -94,8 +95,8 @@ pub(super) async fn resume(
     if let Some(reason) = &reason {
         check_reason(reason)?;
     }
-    app.pipeline.resume(reason.unwrap_or_default()).await?;
-    Ok(Json(PauseView::new(&app.pipeline)))
+    pipeline.resume(reason.unwrap_or_default()).await?;
+    Ok(Json(PauseView::new(&pipeline)))
 }
 
 fn bad_pause(error: &JsonRejection) -> Problem {

@@ -1,5 +1,7 @@
 //! `GET /v1/plugins`: which code runs, with which rights; `POST /v1/plugins/{name}/mode`.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
@@ -11,7 +13,6 @@ use crate::clock;
 use crate::dispatch::Plugin;
 use crate::model::plugin::Mode;
 use crate::pipeline::Pipeline;
-use crate::server::App;
 
 /// The longest reason of a switch, in bytes.
 const REASON_BYTES_MAX: usize = 1_024;
@@ -88,10 +89,10 @@ impl PluginView {
 
 /// The configured plugins.
 #[utoipa::path(get, path = "/v1/plugins", responses((status = 200, body = PluginList)))]
-pub(super) async fn list(State(app): State<App>) -> Json<PluginList> {
-    let catalog = app.pipeline.catalog();
+pub(super) async fn list(State(pipeline): State<Arc<Pipeline>>) -> Json<PluginList> {
+    let catalog = pipeline.catalog();
     let plugins = catalog.plugins().iter();
-    Json(PluginList { plugins: plugins.map(|plugin| PluginView::new(plugin, &app.pipeline)).collect() })
+    Json(PluginList { plugins: plugins.map(|plugin| PluginView::new(plugin, &pipeline)).collect() })
 }
 
 /// Whether the journal can keep those words.
@@ -119,20 +120,20 @@ pub(super) struct SwitchRequest {
     responses((status = 200, body = PluginView), (status = 400, body = Problem), (status = 404, body = Problem),
         (status = 409, body = Problem)))]
 pub(super) async fn switch_mode(
-    State(app): State<App>,
+    State(pipeline): State<Arc<Pipeline>>,
     Path(name): Path<String>,
     request: Result<Json<SwitchRequest>, JsonRejection>,
 ) -> Result<Json<PluginView>, Problem> {
     let Json(request) =
         request.map_err(|error| Problem::new(error.status(), "bad-switch", error.body_text()))?;
     check_reason(&request.reason)?;
-    if request.mode == Mode::Propose && !app.pipeline.repository.takes_pull_requests() {
+    if request.mode == Mode::Propose && !pipeline.repository.takes_pull_requests() {
         let detail = "the repository is not on GitHub, and plain Git has no pull requests";
         return Err(Problem::new(StatusCode::CONFLICT, "no-pull-requests", detail));
     }
     let missing = || Problem::new(StatusCode::NOT_FOUND, "not-found", format!("there is no plugin {name:?}"));
-    let catalog = app.pipeline.catalog();
+    let catalog = pipeline.catalog();
     let plugin = catalog.get(&name).ok_or_else(missing)?;
-    app.pipeline.switch_mode(plugin, request.mode, request.reason).await?;
-    Ok(Json(PluginView::new(plugin, &app.pipeline)))
+    pipeline.switch_mode(plugin, request.mode, request.reason).await?;
+    Ok(Json(PluginView::new(plugin, &pipeline)))
 }

@@ -1,5 +1,7 @@
 //! `GET /v1/queue`: the proposals that wait to be committed, and what for.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
@@ -7,9 +9,8 @@ use serde::Serialize;
 use super::Problem;
 use crate::clock;
 use crate::model::plugin::Mode;
-use crate::pipeline::Queue;
+use crate::pipeline::{Pipeline, Queue};
 use crate::record::{AskedWait, Waiting};
-use crate::server::App;
 
 /// The queue before the committer.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -109,6 +110,6 @@ impl From<Queue> for QueueView {
 
 /// The proposals that wait to be committed, and what for.
 #[utoipa::path(get, path = "/v1/queue", responses((status = 200, body = QueueView)))]
-pub(super) async fn show(State(app): State<App>) -> Result<Json<QueueView>, Problem> {
-    Ok(Json(app.pipeline.queue().await?.into()))
+pub(super) async fn show(State(pipeline): State<Arc<Pipeline>>) -> Result<Json<QueueView>, Problem> {
+    Ok(Json(pipeline.queue().await?.into()))
 }

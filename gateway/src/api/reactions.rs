@@ -1,5 +1,7 @@
 //! `GET /v1/reactions/{id}` and `POST /v1/reactions/{id}/revert`: one reaction, and taking it back.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::extract::{Path, State};
@@ -12,7 +14,6 @@ use super::events::{ReactionDetail, number};
 use super::plugins::check_reason;
 use crate::pipeline::Pipeline;
 use crate::record::{Irrevertible, RevertRequest, RevertedBy, Reverting};
-use crate::server::App;
 
 /// One reaction, with the event that it is to.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -34,11 +35,11 @@ pub(super) struct RevertBody {
 #[utoipa::path(get, path = "/v1/reactions/{id}", params(("id" = i64, Path, description = "The reaction's number")),
     responses((status = 200, body = ReactionOfEvent), (status = 404, body = Problem)))]
 pub(super) async fn show(
-    State(app): State<App>,
+    State(pipeline): State<Arc<Pipeline>>,
     id: Result<Path<i64>, PathRejection>,
 ) -> Result<Json<ReactionOfEvent>, Problem> {
     let id = number("id", id)?;
-    read(&app, id).await.map(Json)
+    read(&pipeline, id).await.map(Json)
 }
 
 /// Takes a reaction's commit back, by a commit that undoes on today's content what it did, unless somebody
@@ -49,7 +50,7 @@ pub(super) async fn show(
         (status = 202, body = ReactionOfEvent, description = "The reaction that takes it back; `Location` shows it"),
         (status = 400, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(super) async fn revert(
-    State(app): State<App>,
+    State(pipeline): State<Arc<Pipeline>>,
     id: Result<Path<i64>, PathRejection>,
     request: Result<Json<RevertBody>, JsonRejection>,
 ) -> Result<Response, Problem> {
@@ -58,7 +59,7 @@ pub(super) async fn revert(
         request.map_err(|error| Problem::new(error.status(), "bad-revert", error.body_text()))?;
     check_reason(&reason)?;
     let request = RevertRequest { reaction, by: RevertedBy::Request, reason };
-    let revert = match app.pipeline.revert(request).await? {
+    let revert = match pipeline.revert(request).await? {
         Reverting::Made(revert) | Reverting::Known(revert) => revert,
         Reverting::Impossible(Irrevertible::Unknown(_)) => {
             return Err(Problem::missing("reaction", reaction));
@@ -67,18 +68,18 @@ pub(super) async fn revert(
             return Err(Problem::new(StatusCode::CONFLICT, "irrevertible", irrevertible.to_string()));
         }
     };
-    let mut response = (StatusCode::ACCEPTED, Json(read(&app, revert).await?)).into_response();
+    let mut response = (StatusCode::ACCEPTED, Json(read(&pipeline, revert).await?)).into_response();
     if let Ok(location) = HeaderValue::try_from(format!("/v1/reactions/{revert}")) {
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
 }
 
-async fn read(app: &App, id: i64) -> Result<ReactionOfEvent, Problem> {
-    let found = app.pipeline.journal.reaction(id).await?;
+async fn read(pipeline: &Pipeline, id: i64) -> Result<ReactionOfEvent, Problem> {
+    let found = pipeline.journal.reaction(id).await?;
     let (event, reaction) = found.ok_or_else(|| Problem::missing("reaction", id))?;
     let mut reaction = ReactionDetail::from(reaction);
-    reaction.wait_for(&app.pipeline);
+    reaction.wait_for(&pipeline);
     Ok(ReactionOfEvent { event, reaction })
 }
 

@@ -1,5 +1,7 @@
 //! `POST /v1/replays`: recorded events against today's plugins.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::extract::{Path, State};
@@ -10,10 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::Problem;
 use super::events::{ReactionDetail, Selection, number};
 use crate::clock;
-use crate::pipeline::Preview;
+use crate::pipeline::{Pipeline, Preview};
 use crate::record::{Base, EventDetail, ReplayMode, ReplayPlan, ReplayRow};
 use crate::replay::{self, Compared, Difference, ReplayError};
-use crate::server::App;
 
 /// Events of one replay. A larger one is asked for in slices of time.
 const REPLAY_EVENTS_MAX: u32 = 500;
@@ -150,34 +151,34 @@ impl From<ReplayError> for Problem {
     (status = 202, description = "The reactions are made; `Location` shows them"),
     (status = 400, body = Problem)))]
 pub(super) async fn create(
-    State(app): State<App>,
+    State(pipeline): State<Arc<Pipeline>>,
     request: Result<Json<ReplayRequest>, JsonRejection>,
 ) -> Result<Response, Problem> {
     let Json(request) =
         request.map_err(|error| Problem::new(error.status(), "bad-replay", error.body_text()))?;
-    let details = select(&app, &request).await?;
+    let details = select(&pipeline, &request).await?;
     let selection = serde_json::to_string(&request).unwrap_or_default();
     let (mode, base) = (request.mode, request.base);
     match mode {
         ReplayMode::DryRun => {
             let mut results = Vec::new();
             for detail in &details {
-                let compared = replay::compare(&app.pipeline, detail, base).await?;
+                let compared = replay::compare(&pipeline, detail, base).await?;
                 results.extend(compared.into_iter().map(ComparedView::from));
             }
             let events = details.iter().map(|detail| (detail.row.seq, Vec::new())).collect();
-            let replay = app.pipeline.journal.replay(ReplayPlan { mode, base, selection, events }).await?;
+            let replay = pipeline.journal.replay(ReplayPlan { mode, base, selection, events }).await?;
             Ok(Json(DryRun { replay, mode, base, events: details.len(), results }).into_response())
         }
         ReplayMode::Apply => {
             let mut events = Vec::with_capacity(details.len());
             for detail in &details {
-                if let Some(event) = app.pipeline.journal.event(detail.row.seq).await? {
-                    events.push((event.seq(), app.pipeline.routes(&event)));
+                if let Some(event) = pipeline.journal.event(detail.row.seq).await? {
+                    events.push((event.seq(), pipeline.routes(&event)));
                 }
             }
-            let replay = app.pipeline.journal.replay(ReplayPlan { mode, base, selection, events }).await?;
-            app.pipeline.wake.reactions.notify_one();
+            let replay = pipeline.journal.replay(ReplayPlan { mode, base, selection, events }).await?;
+            pipeline.wake.reactions.notify_one();
             let location = HeaderValue::try_from(format!("/v1/replays/{replay}"));
             let mut response = StatusCode::ACCEPTED.into_response();
             if let Ok(location) = location {
@@ -189,7 +190,7 @@ pub(super) async fn create(
 }
 
 /// The selected events, oldest first: the order in which they came.
-async fn select(app: &App, request: &ReplayRequest) -> Result<Vec<EventDetail>, Problem> {
+async fn select(pipeline: &Pipeline, request: &ReplayRequest) -> Result<Vec<EventDetail>, Problem> {
     if request.events.is_empty() && request.selection == Selection::default() {
         return Err(Problem::parameter("selection", "name the events, by number or by a filter"));
     }
@@ -199,7 +200,7 @@ async fn select(app: &App, request: &ReplayRequest) -> Result<Vec<EventDetail>, 
     }
     let (mut filter, _) = request.selection.filter()?;
     filter.seqs.clone_from(&request.events);
-    let rows = app.pipeline.journal.events(&filter, REPLAY_EVENTS_MAX + 1).await?;
+    let rows = pipeline.journal.events(&filter, REPLAY_EVENTS_MAX + 1).await?;
     if usize::try_from(REPLAY_EVENTS_MAX).is_ok_and(|most| rows.len() > most) {
         let detail =
             format!("more than {REPLAY_EVENTS_MAX} events fit; narrow the time with since and until");
@@ -210,7 +211,7 @@ async fn select(app: &App, request: &ReplayRequest) -> Result<Vec<EventDetail>, 
     }
     let mut details = Vec::with_capacity(rows.len());
     for row in rows.iter().rev() {
-        details.extend(app.pipeline.journal.detail(row.seq).await?);
+        details.extend(pipeline.journal.detail(row.seq).await?);
     }
     Ok(details)
 }
@@ -219,10 +220,10 @@ async fn select(app: &App, request: &ReplayRequest) -> Result<Vec<EventDetail>, 
 #[utoipa::path(get, path = "/v1/replays/{id}", params(("id" = i64, Path, description = "The replay's number")),
     responses((status = 200, body = ReplayView), (status = 404, body = Problem)))]
 pub(super) async fn show(
-    State(app): State<App>,
+    State(pipeline): State<Arc<Pipeline>>,
     id: Result<Path<i64>, PathRejection>,
 ) -> Result<Json<ReplayView>, Problem> {
     let id = number("id", id)?;
-    let row = app.pipeline.journal.stored_replay(id).await?.ok_or_else(|| Problem::missing("replay", id))?;
+    let row = pipeline.journal.stored_replay(id).await?.ok_or_else(|| Problem::missing("replay", id))?;
     Ok(Json(row.into()))
 }

@@ -1,5 +1,7 @@
 //! Which path leads where, and the checks that come before every route.
 
+use std::sync::Arc;
+
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -12,6 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 use super::{App, ingest};
 use crate::api::{self, Problem};
 use crate::clock;
+use crate::pipeline::Pipeline;
 
 #[derive(OpenApi)]
 #[openapi(info(
@@ -27,14 +30,16 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     api_routes().split_for_parts().1
 }
 
-fn api_routes() -> OpenApiRouter<App> {
+fn api_routes() -> OpenApiRouter<Arc<Pipeline>> {
     OpenApiRouter::with_openapi(Document::openapi()).merge(api::routes())
 }
 
 /// Every route of the gateway.
 pub(super) fn router(app: App) -> Router {
     let (asked, document) = api_routes().split_for_parts();
-    let asked = asked.route_layer(middleware::from_fn_with_state(app.clone(), require_api_token));
+    let asked = asked
+        .route_layer(middleware::from_fn_with_state(app.clone(), require_api_token))
+        .with_state(Arc::clone(&app.pipeline));
     let sent = post(ingest::ingest).put(ingest::ingest).options(ingest::handshake);
     Router::new()
         .route("/", sent.clone())

@@ -21,13 +21,13 @@ const LAYERS: [(&str, u8); 21] = [
     ("pipeline", 6),
     ("replay", 7),
     ("api", 8),
-    ("server", 8),
     ("worker", 8),
-    ("config", 9),
-    ("gateway", 10),
-    ("cli", 11),
-    ("lib", 12),
-    ("main", 12),
+    ("server", 9),
+    ("config", 10),
+    ("gateway", 11),
+    ("cli", 12),
+    ("lib", 13),
+    ("main", 13),
 ];
 
 /// Stages: only `pipeline` may name two of them.
