@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use riposte::repository::edit::{EditError, edit, read, without};
-use riposte::repository::strategic_merge;
+use riposte::edit::strategic_merge;
+use riposte::edit::{EditError, edit, read, without};
 use serde_json::{Value, json};
 use similar::{ChangeTag, TextDiff};
 

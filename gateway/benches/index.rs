@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use git2::{ObjectType, Oid, TreeWalkMode, TreeWalkResult};
-use riposte::repository::{Config, FileChange, Repository, Snapshot, edit, git};
+use riposte::edit;
+use riposte::repository::{Config, FileChange, Repository, git};
+use riposte::snapshot::Snapshot;
 use serde_json::json;
 
 use measure::{Outcome, ratio, say};

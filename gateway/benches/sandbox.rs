@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use riposte::dispatch::{Allocation, Catalog, Compiler, Engine, Plugin, PluginConfig};
 use riposte::model::event::{Event, EventParts};
-use riposte::repository::{Repository, Snapshot, git};
+use riposte::repository::{Repository, git};
+use riposte::snapshot::Snapshot;
 use riposte_sdk::ObjectRef;
 use riposte_sdk::testing::{self, Setup};
 use scale_to_zero::scale_to_zero;

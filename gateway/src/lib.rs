@@ -22,6 +22,8 @@ pub mod dispatch;
 pub mod validate;
 pub mod commit;
 pub mod repository;
+pub mod snapshot;
+pub mod edit;
 
 pub mod replay;
 pub mod api;

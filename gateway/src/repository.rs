@@ -5,23 +5,6 @@
 //! time. Nothing here knows what may be changed, and nothing tries twice by itself.
 
 pub mod config;
-pub mod snapshot;
-mod yaml;
-mod index;
-mod kustomize;
-mod overlay;
-mod roots;
-mod flux;
-mod effective;
-mod helm;
-mod content;
-mod write;
-mod owner;
-pub mod edit;
-mod alignment;
-mod json_text;
-mod patch;
-mod strategic;
 mod files;
 pub mod git;
 mod push;
@@ -38,19 +21,13 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, watch};
 
 pub use config::{BudgetConfig, Config};
-pub use edit::EditError;
-pub use index::{Place, SourceFile};
-pub use kustomize::{listed_again, listings, unlisted};
-pub use overlay::ClusterFolder;
 pub use proposal::{
     Closing, FoundPullRequest, ProposalBranch, Proposed, ProposedCommit, PullRequest, PullRequestDraft,
 };
 pub use remote_error::{CommitError, RepositoryError, Retry};
-pub use snapshot::{Definition, Located, LookupError, OwnerLookupError, Snapshot, UnknownCluster};
-pub use strategic::strategic_merge;
-pub use write::{Files, Home, Working};
 
 use crate::model::manifest::CommitSha;
+use crate::snapshot::{ClusterFolder, Snapshot};
 use git::GitClone;
 use github::GitHub;
 

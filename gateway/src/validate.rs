@@ -30,12 +30,14 @@ pub use refusal::{Refusal, Refusals};
 pub use schema::Schemas;
 pub use undo::{is_back, undo_between};
 
+use crate::edit::EditError;
+use crate::edit::{differences, patched};
 use crate::model::manifest::{CommitSha, ObjectRef};
 use crate::model::patch::{Change, Changes, Patch};
 use crate::model::plugin::Grants;
 use crate::model::undo::ObjectUndo;
-use crate::repository::edit::{differences, patched};
-use crate::repository::{EditError, FileChange, Located, Snapshot};
+use crate::repository::FileChange;
+use crate::snapshot::{Located, Snapshot};
 
 /// What became of a proposal that is allowed.
 #[derive(Debug)]

@@ -79,7 +79,7 @@ async fn read(pipeline: &Pipeline, id: i64) -> Result<ReactionOfEvent, Problem> 
     let found = pipeline.journal.reaction(id).await?;
     let (event, reaction) = found.ok_or_else(|| Problem::missing("reaction", id))?;
     let mut reaction = ReactionDetail::from(reaction);
-    reaction.wait_for(&pipeline);
+    reaction.wait_for(pipeline);
     Ok(ReactionOfEvent { event, reaction })
 }
 

@@ -11,7 +11,7 @@ use super::bindings::riposte::plugin::types as guest;
 use super::catalog::Limits;
 use super::sandbox::{Sandbox, to_guest};
 use crate::model::event::Event;
-use crate::repository::Snapshot;
+use crate::snapshot::Snapshot;
 
 /// A guest that is ready to be called, each time in a fresh instance.
 pub struct Bare {

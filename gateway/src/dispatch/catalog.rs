@@ -18,7 +18,7 @@ use super::subscription::Filter;
 use crate::model::event::Event;
 use crate::model::plugin::{Description, Grants, Mode, PluginIdentity};
 use crate::model::text::cut;
-use crate::repository::Snapshot;
+use crate::snapshot::Snapshot;
 
 /// Plugins that come with the gateway.
 pub(super) const BUNDLED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/bundled.rs"));

@@ -11,7 +11,7 @@ use super::catalog::Limits;
 use super::sandbox::LogLine;
 use super::wasi::Wasi;
 use crate::model::manifest::ObjectRef;
-use crate::repository::{OwnerLookupError, Snapshot};
+use crate::snapshot::{OwnerLookupError, Snapshot};
 
 /// The state of one instance.
 pub(super) struct Host {

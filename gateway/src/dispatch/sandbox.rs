@@ -18,7 +18,7 @@ use crate::model::event::Event;
 use crate::model::manifest::ObjectRef;
 use crate::model::patch::{Change, Changes, Decision, EXPIRES_AFTER_S_MAX, Patch};
 use crate::model::text::cut;
-use crate::repository::Snapshot;
+use crate::snapshot::Snapshot;
 
 /// The longest reason of a plugin, in bytes; the rest is cut off.
 pub(super) const REASON_BYTES_MAX: usize = 4 << 10;

@@ -16,7 +16,8 @@ use crate::commit::{self, Message, reaction_trailer};
 use crate::crash_point::CrashPoint;
 use crate::model::outcome::OutcomeKind;
 use crate::record::{DueReaction, Postponed, Proposal, RecordError, SettledCommit, Settlement, Stage};
-use crate::repository::{FoundCommit, Retry, Snapshot};
+use crate::repository::{FoundCommit, Retry};
+use crate::snapshot::Snapshot;
 use crate::validate::{Claims, Draft, Piece, ValidatedChange};
 
 /// The most proposals that are held against one head together.

@@ -15,7 +15,7 @@ use crate::dispatch::Filter;
 use crate::model::event::Event;
 use crate::model::outcome::OutcomeKind;
 use crate::record::RecordError;
-use crate::repository::{ClusterFolder, Snapshot};
+use crate::snapshot::{ClusterFolder, Snapshot};
 
 /// One cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -16,7 +16,7 @@ use crate::dispatch::Failure;
 use crate::model::outcome::OutcomeKind;
 use crate::model::patch::Decision;
 use crate::record::{Decided, DueReaction, Postponed, RecordError, Settlement, Stage};
-use crate::repository::Snapshot;
+use crate::snapshot::Snapshot;
 
 /// How often the journal is asked for what has become due by time while plugins run.
 const LOOK_MS: u64 = 500;

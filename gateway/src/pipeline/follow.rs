@@ -11,7 +11,8 @@ use super::Pipeline;
 use crate::clock;
 use crate::model::manifest::CommitSha;
 use crate::record::{DueReaction, Follow, RecordError};
-use crate::repository::{RepositoryError, Snapshot};
+use crate::repository::RepositoryError;
+use crate::snapshot::Snapshot;
 use crate::validate::is_back;
 
 /// The most commits that are followed: the newest.

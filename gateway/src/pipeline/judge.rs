@@ -15,7 +15,7 @@ use crate::dispatch::{Catalog, Plugin};
 use crate::model::outcome::OutcomeKind;
 use crate::model::plugin::{Grants, Mode};
 use crate::record::{DueReaction, RecordError, Settlement};
-use crate::repository::Snapshot;
+use crate::snapshot::Snapshot;
 use crate::validate::{self, Claims, Draft, Piece, Refusals, Validated, ValidatedChange, Window};
 
 /// What a proposal comes to.

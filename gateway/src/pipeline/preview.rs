@@ -10,7 +10,7 @@ use crate::model::outcome::OutcomeKind;
 use crate::model::patch::Decision;
 use crate::model::plugin::Mode;
 use crate::record::RecordedEvent;
-use crate::repository::Snapshot;
+use crate::snapshot::Snapshot;
 use crate::validate::{self, Validated};
 
 /// What a reaction would come to.

@@ -12,9 +12,8 @@ use crate::dispatch::Plugin;
 use crate::model::outcome::OutcomeKind;
 use crate::model::plugin::Mode;
 use crate::record::{Proposal, RecordedEvent, SettledCommit, SettledPullRequest, Settlement};
-use crate::repository::{
-    Closing, ProposalBranch, ProposedCommit, PullRequest, RepositoryError, Retry, Snapshot,
-};
+use crate::repository::{Closing, ProposalBranch, ProposedCommit, PullRequest, RepositoryError, Retry};
+use crate::snapshot::Snapshot;
 use crate::validate::{self, Validated, ValidatedChange};
 
 /// How many earlier events a pull request's body names.

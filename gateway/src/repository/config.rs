@@ -10,8 +10,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
-use super::overlay::ClusterFolder;
 use super::remote_error::RepositoryError;
+use crate::snapshot::ClusterFolder;
 
 /// The user name that forges take beside a token; GitHub asks for this one beside an App's.
 pub(super) const TOKEN_USERNAME: &str = "x-access-token";

@@ -11,11 +11,9 @@ use git2::{FileMode, Oid};
 
 use super::config::Limits;
 use super::git::{GitClone, oid_of};
-use super::index::{Indexed, SourceFile};
-use super::kustomize::is_kustomization;
 use super::remote_error::RepositoryError;
-use super::snapshot::{Difference, Snapshot};
 use crate::model::manifest::CommitSha;
+use crate::snapshot::{Difference, Indexed, Snapshot, SourceFile, is_kustomization};
 
 /// How deep folders may lie in each other.
 const DEPTH_MAX: usize = 64;
@@ -35,14 +33,16 @@ pub(super) fn read<'a>(
     })?;
     let tree = folder(&found.tree().map_err(failed)?, &clone.remote.path)?;
     // A clone that was made anew may be without what an older commit had.
-    let since = newest.filter(|newest| repository.find_tree(newest.tree()).is_ok());
+    let before = newest.and_then(|newest| Oid::from_str(newest.tree()).ok());
+    let before = before.filter(|tree| repository.find_tree(*tree).is_ok());
+    let since = newest.filter(|_| before.is_some());
     let limits = &clone.remote.limits;
     let mut walk =
         Walk { repository: &repository, found: BTreeMap::new(), files: 0, files_max: limits.files_max };
     let prefix = if clone.remote.path.is_empty() { String::new() } else { format!("{}/", clone.remote.path) };
-    walk.folder([since.map(Snapshot::tree), Some(tree)], &prefix, 0)?;
+    walk.folder([before, Some(tree)], &prefix, 0)?;
     let files = read_found(&repository, walk.found, since, limits)?;
-    Ok(Difference { tree, files, since })
+    Ok(Difference { tree: tree.to_string(), files, since })
 }
 
 /// The name of the file that pauses the gateway while the branch has it.

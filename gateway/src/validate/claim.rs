@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::Refusal;
+use crate::edit::differences;
 use crate::model::manifest::ObjectRef;
-use crate::repository::edit::differences;
 
 /// An object of a cluster: the same names in another one are another object.
 pub(super) type Object = (Option<String>, ObjectRef);

@@ -6,9 +6,9 @@
 use serde_json::{Value, json};
 
 use super::{Draft, Refusal, Rules, check_object, grant, semantics};
+use crate::edit::{edit, read, written};
 use crate::model::manifest::ObjectRef;
-use crate::repository::edit::{edit, read, written};
-use crate::repository::{Home, LookupError};
+use crate::snapshot::{Home, LookupError};
 
 /// The longest name of a new file, in bytes.
 const FILE_NAME_BYTES_MAX: usize = 200;

@@ -13,8 +13,10 @@ use serde_json::Value;
 
 use super::DryRunConfig;
 use super::definition::{Custom, versions};
+use crate::edit;
+use crate::edit::Place;
 use crate::model::manifest::ObjectRef;
-use crate::repository::{Place, Snapshot, edit};
+use crate::snapshot::Snapshot;
 
 /// The longest file of definitions that is named in the configuration, in bytes.
 const FILE_BYTES_MAX: u64 = 8 << 20;

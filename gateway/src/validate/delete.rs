@@ -4,10 +4,10 @@
 //! what may be there unseen, is refused. Other documents keep every byte.
 
 use super::{Draft, Refusal, Rules, check_object, grant, protects_itself};
+use crate::edit::{read, without};
 use crate::model::manifest::ObjectRef;
 use crate::model::patch::{Change, Changes};
-use crate::repository::edit::{read, without};
-use crate::repository::{Located, LookupError, unlisted};
+use crate::snapshot::{Located, LookupError, unlisted};
 
 /// Whether a proposal deletes the object.
 pub(super) fn deletes(changes: &Changes, target: &ObjectRef) -> bool {

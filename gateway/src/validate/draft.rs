@@ -10,8 +10,10 @@ use similar::TextDiff;
 
 use super::claim::{Claims, Object};
 use super::{Piece, Refusal, Validated, ValidatedChange};
+use crate::edit::Place;
 use crate::model::manifest::ObjectRef;
-use crate::repository::{FileChange, Located, Place, Snapshot, Working};
+use crate::repository::FileChange;
+use crate::snapshot::{Located, Snapshot, Working};
 
 /// What has been changed so far: a second change of one object, or of one file, stands on the first.
 #[derive(Debug)]

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use crate::edit::EditError;
 use crate::model::manifest::ObjectRef;
 use crate::model::text::cut;
-use crate::repository::{EditError, LookupError};
+use crate::snapshot::LookupError;
 
 /// The longest of one reason, in bytes: a proposal's own texts are part of it.
 const REASON_BYTES_MAX: usize = 1_024;

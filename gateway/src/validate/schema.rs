@@ -19,7 +19,7 @@ use super::Refusal;
 use super::custom::{Config, CustomSchemas, DefinitionError};
 use crate::model::manifest::ObjectRef;
 use crate::model::text::cut;
-use crate::repository::Snapshot;
+use crate::snapshot::Snapshot;
 
 /// Errors of one object that are told; the rest follows from them more often than not.
 const ERRORS_MAX: usize = 8;

@@ -6,13 +6,13 @@
 use serde_json::{Value, json};
 
 use super::{Draft, Refusal, Rules, change, check_object, delete};
+use crate::edit::{section, with, without, written};
 use crate::model::manifest::ObjectRef;
 use crate::model::patch::{Change, Changes, Patch};
 use crate::model::plugin::Grants;
 use crate::model::text::cut;
 use crate::model::undo::{Fields, Lost, ObjectUndo, Undo};
-use crate::repository::edit::{section, with, without, written};
-use crate::repository::{LookupError, Snapshot, listed_again, listings};
+use crate::snapshot::{LookupError, Snapshot, listed_again, listings};
 
 /// The longest of a value that a reason tells, in bytes.
 const VALUE_BYTES_MAX: usize = 128;

@@ -7,7 +7,7 @@ use std::process::Command;
 use riposte::model::manifest::ObjectRef;
 use riposte::model::patch::{Change, Changes, Patch};
 use riposte::model::plugin::Grants;
-use riposte::repository::Snapshot;
+use riposte::snapshot::Snapshot;
 use riposte::validate::{Config, Guardrails, Refusals, Schemas, Validated, validate};
 use serde_json::{Value, json};
 

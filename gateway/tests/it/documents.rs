@@ -163,3 +163,30 @@ fn every_refusal_is_in_the_documents() {
     assert!(kinds.len() >= 20, "{kinds:?}");
     assert_eq!(told, kinds);
 }
+
+fn below(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() { below(&path, found) } else { found.push(path) }
+    }
+}
+
+#[test]
+fn every_source_file_that_a_document_names_is_there() {
+    let mut there = Vec::new();
+    ["gateway", "sdk", "plugins"].iter().for_each(|folder| below(&workspace().join(folder), &mut there));
+    let documents = ["ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "README.md"];
+    let documents = documents.map(|name| workspace().join(name)).into_iter().chain(files("docs", ".md"));
+    let (mut named, mut missing) = (0, Vec::new());
+    for document in documents {
+        let text = fs::read_to_string(&document).unwrap();
+        for name in text.split('`').skip(1).step_by(2).filter(|name| name.ends_with(".rs")) {
+            named += 1;
+            // Some are named by their end alone; a whole component at least.
+            if !there.iter().any(|path| path.ends_with(name)) {
+                missing.push(format!("{}: {name}", document.display()));
+            }
+        }
+    }
+    assert!(named > 50 && missing.is_empty(), "{named} named, missing {missing:#?}");
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use riposte::model::manifest::ObjectRef;
 use riposte::model::patch::{Change, Changes, Patch};
 use riposte::model::plugin::Grants;
-use riposte::repository::Snapshot;
+use riposte::snapshot::Snapshot;
 use riposte::validate::{Draft, Guardrails, Refusals, Schemas, Validated, add, validate};
 use serde_json::{Value, json};
 

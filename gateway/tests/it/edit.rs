@@ -1,8 +1,8 @@
 //! Changing the text of a manifest: only the lines that must change, whatever its style.
 
 use proptest::prelude::*;
+use riposte::edit::{EditError, edit, patched, without};
 use riposte::model::patch::Change;
-use riposte::repository::edit::{EditError, edit, patched, without};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 

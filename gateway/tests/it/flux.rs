@@ -4,7 +4,8 @@
 use std::path::PathBuf;
 
 use riposte::model::patch::{Change, Changes, Patch};
-use riposte::repository::{ClusterFolder, OwnerLookupError, Repository, Snapshot};
+use riposte::repository::Repository;
+use riposte::snapshot::{ClusterFolder, OwnerLookupError, Snapshot};
 use riposte::validate::{Guardrails, Schemas, Validated, validate};
 use serde_json::{Value, json};
 
@@ -210,7 +211,7 @@ async fn each_cluster_has_its_own_and_what_is_shared_changes_for_one() {
     );
     assert_eq!(found, [file("clusters/staging/infra.yaml", &expected)]);
     assert!(
-        matches!(all.locate(&release), Err(riposte::repository::LookupError::Ambiguous(places)) if places.len() == 2)
+        matches!(all.locate(&release), Err(riposte::snapshot::LookupError::Ambiguous(places)) if places.len() == 2)
     );
 }
 

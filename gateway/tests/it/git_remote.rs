@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use riposte::model::manifest::CommitSha;
-use riposte::repository::{CommitError, FileChange, Repository, RepositoryError, Retry, Snapshot};
+use riposte::repository::{CommitError, FileChange, Repository, RepositoryError, Retry};
+use riposte::snapshot::Snapshot;
 use serde_json::json;
 use tempfile::tempdir;
 

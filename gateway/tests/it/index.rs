@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use riposte::model::manifest::ObjectRef;
-use riposte::repository::{LookupError, Repository, Snapshot};
+use riposte::repository::Repository;
+use riposte::snapshot::{LookupError, Snapshot};
 use serde_json::json;
 use tempfile::tempdir;
 

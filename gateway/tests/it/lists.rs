@@ -3,7 +3,7 @@
 use riposte::model::manifest::ObjectRef;
 use riposte::model::patch::{Change, Changes, Patch};
 use riposte::model::plugin::Grants;
-use riposte::repository::{LookupError, Snapshot};
+use riposte::snapshot::{LookupError, Snapshot};
 use riposte::validate::{Guardrails, Refusals, Schemas, Validated, validate};
 use serde_json::json;
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use riposte::config::Config;
 use riposte::dispatch::Catalog;
 use riposte::model::patch::{Change, Decision};
-use riposte::repository::Snapshot;
+use riposte::snapshot::Snapshot;
 use serde_json::{Value, json};
 
 use crate::harness::fleet::deployment;

@@ -1,6 +1,6 @@
 //! Strategic merge: the lists that Kubernetes' types merge by a key, the directives, what is refused.
 
-use riposte::repository::strategic_merge;
+use riposte::edit::strategic_merge;
 use serde_json::{Value, json};
 
 fn data(yaml: &str) -> Value {

@@ -3,7 +3,8 @@
 use riposte::model::manifest::ObjectRef;
 use riposte::model::patch::{Change, Changes, Patch};
 use riposte::model::plugin::Grants;
-use riposte::repository::{Repository, Snapshot};
+use riposte::repository::Repository;
+use riposte::snapshot::Snapshot;
 use riposte::validate::{Guardrails, Refusals, Schemas, Validated, validate};
 use serde_json::{Value, json};
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use riposte::dispatch::{Catalog, Dispatched, Engine, Failure, LogLine, Plugin, PluginConfig};
 use riposte::model::event::{Event, EventParts};
 use riposte::model::patch::Decision;
-use riposte::repository::{Repository, Snapshot};
+use riposte::repository::Repository;
+use riposte::snapshot::Snapshot;
 use serde_json::{Value, json};
 
 use crate::harness::Fleet;

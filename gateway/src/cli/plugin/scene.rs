@@ -23,7 +23,8 @@ use crate::model::patch::Decision;
 use crate::pipeline::{Modes, Pipeline, Preview};
 use crate::record;
 use crate::record::{Journal, RecordedEvent};
-use crate::repository::{Repository, Snapshot, git};
+use crate::repository::{Repository, git};
+use crate::snapshot::Snapshot;
 
 const BRANCH: &str = "main";
 /// Files that may hold manifests, by their ends.

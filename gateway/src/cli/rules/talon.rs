@@ -13,8 +13,8 @@ use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value};
 
 use crate::cli::CommandError;
+use crate::edit;
 use crate::model::text::inert;
-use crate::repository::edit;
 
 /// The longest rule file, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;

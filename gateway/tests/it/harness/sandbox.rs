@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use riposte::dispatch::PluginConfig;
 use riposte::model::event::{Event, EventParts};
-use riposte::repository::{Repository, Snapshot};
+use riposte::repository::Repository;
+use riposte::snapshot::Snapshot;
 use serde_json::{Value, json};
 
 use super::Fleet;

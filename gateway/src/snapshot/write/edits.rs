@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{Files, Working};
-use crate::repository::edit::{EditError, edit, read};
-use crate::repository::index::Place;
-use crate::repository::kustomize::{At, Patch, Text};
+use crate::edit::Place;
+use crate::edit::{EditError, edit, read};
+use crate::snapshot::kustomize::{At, Patch, Text};
 
 /// Changes what stands at a place.
 pub(super) type Change<'c> = &'c dyn Fn(&mut Value) -> Result<(), String>;

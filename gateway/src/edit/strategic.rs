@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::edit::EditError;
+use super::EditError;
 
 /// The groups of Kubernetes' own kinds.
 const GROUPS: [&str; 19] = [

@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::Definition;
 use super::effective::Effective;
 use super::flux::decides;
-use super::index::{Entry, Indexed, Place};
+use super::index::{Entry, Indexed};
 use super::kustomize::{Kustomizations, Names, is_kustomization};
 use super::overlay::{ClusterFolder, Overlays, Placement, split};
-use super::snapshot::Definition;
-use super::yaml::documents;
+use crate::edit::Place;
+use crate::edit::documents;
 use crate::model::manifest::ObjectRef;
 
 /// What each file that differs is now; `None` for one that is gone.

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::effective::VARIABLE;
-use super::index::{Entry, Indexed, Place};
+use super::index::{Entry, Indexed};
 use super::kustomize::{At, Object, joined};
 use super::overlay::{ClusterFolder, Overlays, is_below};
 use super::roots::Graph;
+use crate::edit::Place;
 
 const GROUP: &str = "kustomize.toolkit.fluxcd.io/";
 

@@ -17,12 +17,12 @@ use self::change::{Changed, changed, mapped, overlaps, removed, set};
 use self::edits::Edits;
 use self::setter::{Setter, setter};
 use super::content::Content;
-use super::edit::{EditError, written};
 use super::effective::VARIABLE;
-use super::index::Place;
 use super::kustomize::{At, Names, Object, SCALED};
 use super::overlay::{Overlays, Placement};
-use super::snapshot::{Located, Snapshot};
+use super::{Located, Snapshot};
+use crate::edit::Place;
+use crate::edit::{EditError, written};
 use crate::model::manifest::ObjectRef;
 
 /// The files as the changes so far have left them.
@@ -175,7 +175,7 @@ impl Task<'_> {
     /// The manifest as its file has it by now.
     fn base(&self) -> Result<Value, EditError> {
         let text = self.working.text(&self.located.path).unwrap_or_default();
-        let documents = super::edit::read(text)?;
+        let documents = crate::edit::read(text)?;
         let found = self.place.find(&documents).cloned();
         found.ok_or_else(|| EditError::Unreadable("the document is gone".to_owned()))
     }

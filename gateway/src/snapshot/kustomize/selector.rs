@@ -9,7 +9,7 @@ use super::object::{Id, group_version};
 
 /// The `target` of a patch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(in crate::repository) struct Selector {
+pub(in crate::snapshot) struct Selector {
     group: Option<String>,
     version: Option<String>,
     kind: Option<String>,

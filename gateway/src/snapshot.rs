@@ -3,19 +3,34 @@
 //! Files that cannot be trusted to be read right (templates, encrypted files, damaged or hostile
 //! ones) are left out with a reason, and can neither be looked up nor changed.
 
+mod content;
+mod effective;
+mod flux;
+mod helm;
+mod index;
+mod kustomize;
+mod overlay;
+mod owner;
+mod roots;
+mod write;
+
 use std::sync::{Arc, OnceLock};
 
-use git2::Oid;
 use serde_json::Value;
 
-use super::content::{Changes, Content, Instance};
-use super::effective::Effective;
-use super::helm::Release;
-use super::index::{Indexed, Place, SourceFile};
-use super::kustomize::is_kustomization;
-use super::overlay::{ClusterFolder, Placement};
-use super::owner;
+pub(crate) use index::Indexed;
+pub use index::SourceFile;
+pub(crate) use kustomize::is_kustomization;
+pub use kustomize::{listed_again, listings, unlisted};
+pub use overlay::ClusterFolder;
+pub use write::{Files, Home, Working};
+
+use crate::edit::Place;
 use crate::model::manifest::{CommitSha, ObjectRef};
+use content::{Changes, Content, Instance};
+use effective::Effective;
+use helm::Release;
+use overlay::Placement;
 
 /// An object as the cluster has it, and where it stands.
 #[derive(Debug, Clone)]
@@ -29,8 +44,8 @@ pub struct Located {
     /// The manifest as data, after all kustomizations.
     pub manifest: Value,
     /// How roots reach it; all make the same of it.
-    pub(super) placements: Vec<Arc<Placement>>,
-    pub(super) effective: Effective,
+    placements: Vec<Arc<Placement>>,
+    effective: Effective,
 }
 
 impl Located {
@@ -84,13 +99,13 @@ pub struct UnknownCluster(String);
 
 /// How the manifest files of a commit differ from those of a snapshot.
 #[derive(Debug)]
-pub(super) struct Difference<'a> {
-    /// The tree of the folder that is read.
-    pub(super) tree: Oid,
+pub(crate) struct Difference<'a> {
+    /// The id of the tree of the folder that is read.
+    pub(crate) tree: String,
     /// What each file that differs is now.
-    pub(super) files: Changes,
+    pub(crate) files: Changes,
     /// What they differ from; `None` for all files of the commit.
-    pub(super) since: Option<&'a Snapshot>,
+    pub(crate) since: Option<&'a Snapshot>,
 }
 
 /// The desired state at one commit, read-only; all of it, or what is one cluster's.
@@ -99,9 +114,9 @@ pub(super) struct Difference<'a> {
 #[derive(Debug)]
 pub struct Snapshot {
     commit: CommitSha,
-    tree: Oid,
+    tree: String,
     pause: Option<String>,
-    pub(super) content: Arc<Content>,
+    content: Arc<Content>,
     /// Which of the configured clusters it is of.
     cluster: Option<usize>,
     /// Read when somebody asks for a pod that no manifest makes.
@@ -110,7 +125,7 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// Indexes the files of a commit; only what differs is looked at.
-    pub(super) fn build(
+    pub(crate) fn build(
         commit: CommitSha,
         difference: Difference<'_>,
         file_bytes_max: usize,
@@ -126,13 +141,13 @@ impl Snapshot {
         Self { commit, tree, pause: None, content, cluster: None, releases }
     }
 
-    /// The tree of the folder that was read.
-    pub(super) fn tree(&self) -> Oid {
-        self.tree
+    /// The id of the tree of the folder that was read.
+    pub(crate) fn tree(&self) -> &str {
+        &self.tree
     }
 
     /// How long the texts of all files are together.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.content.bytes
     }
 
@@ -143,7 +158,7 @@ impl Snapshot {
     }
 
     /// The same, of a commit that pauses the gateway for that reason.
-    pub(super) fn paused(self, pause: Option<String>) -> Self {
+    pub(crate) fn paused(self, pause: Option<String>) -> Self {
         Self { pause, ..self }
     }
 
@@ -166,7 +181,7 @@ impl Snapshot {
     pub fn of_cluster(&self, name: &str) -> Result<Self, UnknownCluster> {
         let found = self.content.clusters.iter().position(|cluster| cluster.name == name);
         let cluster = Some(found.ok_or_else(|| UnknownCluster(name.to_owned()))?);
-        let (commit, tree, pause) = (self.commit.clone(), self.tree, self.pause.clone());
+        let (commit, tree, pause) = (self.commit.clone(), self.tree.clone(), self.pause.clone());
         Ok(Self {
             commit,
             tree,
@@ -367,7 +382,7 @@ impl Snapshot {
     }
 
     /// The file at a path, and what is in it.
-    pub(super) fn indexed(&self, path: &str) -> Option<&Indexed> {
+    pub(crate) fn indexed(&self, path: &str) -> Option<&Indexed> {
         self.content.files.get(path).map(AsRef::as_ref)
     }
 

@@ -6,12 +6,12 @@ use super::fields::{SCALED, selectors, template_annotations, template_labels};
 use super::layer::{Content, Image, Layer, Patch};
 use super::merge::merge;
 use super::object::{Id, Object, add_at, each_at};
+use crate::edit::patched;
 use crate::model::patch::Change;
-use crate::repository::index::is_cluster_kind;
-use crate::repository::patch::patched;
+use crate::snapshot::index::is_cluster_kind;
 
 /// Texts of files by their paths.
-pub(in crate::repository) type Texts<'t, 'a> = &'t dyn Fn(&str) -> Option<&'a str>;
+pub(in crate::snapshot) type Texts<'t, 'a> = &'t dyn Fn(&str) -> Option<&'a str>;
 
 /// Kinds whose names stay as they are.
 pub(super) const UNPREFIXED: [&str; 3] = ["CustomResourceDefinition", "APIService", "Namespace"];
@@ -21,7 +21,7 @@ impl Layer {
     ///
     /// # Errors
     /// When that is not certain: the feature.
-    pub(in crate::repository) fn apply<'a>(
+    pub(in crate::snapshot) fn apply<'a>(
         &self,
         mut object: Object,
         texts: Texts<'_, 'a>,
@@ -108,7 +108,7 @@ impl Layer {
         object.set_metadata("name", &name);
     }
 
-    pub(in crate::repository) fn renamed(&self, name: &str) -> String {
+    pub(in crate::snapshot) fn renamed(&self, name: &str) -> String {
         format!("{}{name}{}", self.prefix, self.suffix)
     }
 
@@ -146,7 +146,7 @@ impl Layer {
 }
 
 /// Whether an entry of `replicas` is for an object.
-pub(in crate::repository) fn scales(name: &str, object: &Object) -> bool {
+pub(in crate::snapshot) fn scales(name: &str, object: &Object) -> bool {
     object.was(|id| id.name == name && SCALED.contains(&id.kind.as_str()))
 }
 
@@ -163,7 +163,7 @@ fn set_replicas(manifest: &mut Value, count: &Value) -> Result<(), String> {
 ///
 /// # Errors
 /// When that cannot be told.
-pub(in crate::repository) fn is_for(
+pub(in crate::snapshot) fn is_for(
     patch: &Patch,
     merge: Option<&Map<String, Value>>,
     object: &Object,

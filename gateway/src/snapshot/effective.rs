@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::edit;
-use super::index::Place;
 use super::kustomize::{Layer, Names, Object, Texts};
 use super::overlay::{Overlays, Placement, Step, split, value_at};
+use crate::edit;
+use crate::edit::Place;
 use crate::model::manifest::ObjectRef;
 
 /// Flux replaces variables that begin so.

@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use crate::repository::index::is_cluster_kind;
+use crate::snapshot::index::is_cluster_kind;
 
 /// What an object is called at one step of a build.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::repository) struct Id {
+pub(in crate::snapshot) struct Id {
     pub(super) api_version: String,
     pub(super) kind: String,
     namespace: Option<String>,
@@ -49,14 +49,14 @@ pub(super) fn group_version(api_version: &str) -> (&str, &str) {
 
 /// An object by now.
 #[derive(Debug, Clone)]
-pub(in crate::repository) struct Object {
-    pub(in crate::repository) manifest: Value,
+pub(in crate::snapshot) struct Object {
+    pub(in crate::snapshot) manifest: Value,
     /// What it was called before, the first one first; never empty.
     pub(super) ids: Vec<Id>,
 }
 
 impl Object {
-    pub(in crate::repository) fn of(manifest: Value) -> Self {
+    pub(in crate::snapshot) fn of(manifest: Value) -> Self {
         let ids = vec![Id::of(&manifest)];
         Self { manifest, ids }
     }

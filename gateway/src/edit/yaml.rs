@@ -21,7 +21,7 @@ const EXPANSION_FREE: usize = 4096;
 ///
 /// # Errors
 /// Why the text is not to be read, for people.
-pub(super) fn documents(text: &str) -> Result<Vec<Value>, String> {
+pub(crate) fn documents(text: &str) -> Result<Vec<Value>, String> {
     if nesting(text) > DEPTH_MAX {
         return Err(format!("it is nested deeper than {DEPTH_MAX} levels"));
     }

@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use super::{Files, Task};
 use crate::model::manifest::ObjectRef;
-use crate::repository::content::Instance;
-use crate::repository::effective::Documents;
-use crate::repository::kustomize::Texts;
-use crate::repository::overlay::Overlays;
+use crate::snapshot::content::Instance;
+use crate::snapshot::effective::Documents;
+use crate::snapshot::kustomize::Texts;
+use crate::snapshot::overlay::Overlays;
 
 /// An object by now, or what is said of it.
 type Seen = Result<Option<Value>, String>;

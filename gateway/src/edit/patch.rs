@@ -8,7 +8,7 @@
 use json_patch::{Patch, PatchOperation};
 use serde_json::Value;
 
-use super::edit::EditError;
+use super::EditError;
 use super::strategic::strategic_merge;
 use super::yaml::DEPTH_MAX;
 use crate::model::patch::Change;

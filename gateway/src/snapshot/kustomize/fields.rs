@@ -7,7 +7,7 @@ pub(super) const TEMPLATED: [&str; 5] =
     ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController"];
 
 /// Kinds with `spec/replicas`.
-pub(in crate::repository) const SCALED: [&str; 4] =
+pub(in crate::snapshot) const SCALED: [&str; 4] =
     ["Deployment", "StatefulSet", "ReplicaSet", "ReplicationController"];
 
 /// Where the labels of what a kind makes stand.

@@ -2,13 +2,12 @@
 //!
 //! Pure. Whatever cannot be read with certainty is no object, with the reason.
 
-use std::fmt;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::kustomize::At;
-use super::yaml::documents;
+use crate::edit::{Place, objects};
 
 /// The kind that defines kinds.
 const DEFINITION: &str = "CustomResourceDefinition";
@@ -51,8 +50,8 @@ pub struct SourceFile {
 
 /// A manifest file, and what is in it.
 #[derive(Debug, Clone)]
-pub(super) struct Indexed {
-    pub(super) source: SourceFile,
+pub(crate) struct Indexed {
+    pub(crate) source: SourceFile,
     pub(super) objects: Arc<File>,
     /// Whether its text is here: that of a file which cannot be read is not, and it may have anything.
     pub(super) has_text: bool,
@@ -60,14 +59,14 @@ pub(super) struct Indexed {
 
 impl Indexed {
     /// Reads a file, unless there is a reason why its text is not here.
-    pub(super) fn read(source: SourceFile, left_out: Option<String>) -> Self {
+    pub(crate) fn read(source: SourceFile, left_out: Option<String>) -> Self {
         let has_text = left_out.is_none();
         let objects = Arc::new(left_out.map_or_else(|| read(&source.text), Err));
         Self { source, objects, has_text }
     }
 
     /// The same file at another path.
-    pub(super) fn at(&self, path: &str) -> Self {
+    pub(crate) fn at(&self, path: &str) -> Self {
         let source = SourceFile { path: path.to_owned(), ..self.source.clone() };
         Self { source, ..self.clone() }
     }
@@ -88,35 +87,7 @@ impl Indexed {
     }
 }
 
-/// Where in its file an object stands, from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Place {
-    /// The document of the stream.
-    pub document: usize,
-    /// The element of `items`, where the document is a list.
-    pub item: Option<usize>,
-}
-
-impl From<usize> for Place {
-    fn from(document: usize) -> Self {
-        Self { document, item: None }
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "document {}", self.document + 1)?;
-        self.item.map_or(Ok(()), |item| write!(f, " item {}", item + 1))
-    }
-}
-
 impl Place {
-    /// The object that stands here.
-    pub(super) fn find(self, documents: &[Value]) -> Option<&Value> {
-        let document = documents.get(self.document)?;
-        self.item.map_or(Some(document), |item| document.get("items")?.get(item))
-    }
-
     /// The same place, from where places within the object are told.
     pub(super) fn at(self, path: &str) -> At {
         let pointer = self.item.map(|item| format!("/items/{item}")).unwrap_or_default();
@@ -157,51 +128,8 @@ pub(super) type File = Result<Vec<Entry>, String>;
 
 /// Reads a file.
 pub(super) fn read(text: &str) -> File {
-    if text.contains("{{") {
-        return Err("it is a template".to_owned());
-    }
-    let documents = documents(text)?;
-    if documents.iter().any(|document| document.get("sops").is_some()) {
-        return Err("it is encrypted with SOPS".to_owned());
-    }
-    let mut found = Vec::new();
-    for (document, mut manifest) in documents.into_iter().enumerate() {
-        match items(&mut manifest) {
-            None => found.extend(entry(document.into(), manifest)),
-            Some(objects) => {
-                for (item, object) in objects.into_iter().enumerate() {
-                    // The items of a list of one kind may leave both out, and do not say what they are.
-                    let says = ["apiVersion", "kind"].iter().all(|key| object.get(*key).is_some());
-                    if !says || is_list(&object) {
-                        return Err(format!(
-                            "item {} of its list is no object with a kind of its own",
-                            item + 1
-                        ));
-                    }
-                    found.extend(entry(Place { document, item: Some(item) }, object));
-                }
-            }
-        }
-    }
-    Ok(found)
-}
-
-/// What the kinds of lists end in.
-const LIST: &str = "List";
-
-/// Whether it has objects as items: others have a kind that ends so, too.
-fn is_list(manifest: &Value) -> bool {
-    let kind = manifest.get("kind").and_then(Value::as_str).unwrap_or_default();
-    let of_objects = |items: &Vec<Value>| items.iter().all(|item| item.get("metadata").is_some());
-    let items = manifest.get("items").and_then(Value::as_array);
-    items.is_some_and(|items| kind == LIST || (kind.ends_with(LIST) && of_objects(items)))
-}
-
-/// The objects of a list, as `kubectl get -o yaml` writes it.
-fn items(manifest: &mut Value) -> Option<Vec<Value>> {
-    let is_list = is_list(manifest);
-    let items = manifest.get_mut("items").filter(|_| is_list)?.as_array_mut()?;
-    Some(std::mem::take(items))
+    let objects = objects(text)?;
+    Ok(objects.into_iter().filter_map(|(place, manifest)| entry(place, manifest)).collect())
 }
 
 fn entry(place: Place, manifest: Value) -> Option<Entry> {

@@ -1,7 +1,15 @@
 //! Changes the text of a manifest so that its data becomes what a patch makes of it.
 //!
-//! What the patch has changed in the data is written into the text, value by value, so that comments, blank lines, quotes and other documents stay as they are. The text is read again
-//! and compared with the data: an edit that is not faithful is an error, never a commit.
+//! What the patch has changed in the data is written into the text, value by value, so that comments, blank
+//! lines, quotes and other documents stay as they are. The text is read again and compared with the data: an
+//! edit that is not faithful is an error, never a commit.
+
+mod alignment;
+mod json_text;
+mod objects;
+mod patch;
+mod strategic;
+mod yaml;
 
 use std::cell::Cell;
 use std::str::FromStr;
@@ -9,12 +17,14 @@ use std::str::FromStr;
 use serde_json::{Map, Value};
 use yaml_edit::{Document, Mapping, Sequence, YamlFile};
 
-use super::alignment::{Step, aligned};
-use super::index::{self, Place};
-use super::json_text;
-pub use super::patch::{differences, patched};
-use super::yaml::documents;
+pub use objects::Place;
+pub(crate) use objects::objects;
+pub use patch::{differences, patched};
+pub use strategic::strategic_merge;
+pub(crate) use yaml::documents;
+
 use crate::model::text::is_unprintable;
+use alignment::{Step, aligned};
 
 /// Values that one patch sets, adds or takes away in a text: each costs time with the size of the list or
 /// object that it is in.
@@ -62,7 +72,7 @@ pub fn written(manifest: &Value) -> Result<String, EditError> {
 
 /// A text that the next snapshot would leave out takes all of its objects out of the gateway's sight.
 fn readable(text: String) -> Result<String, EditError> {
-    index::read(&text).map(|_| ()).map_err(EditError::Lost)?;
+    objects(&text).map(drop).map_err(EditError::Lost)?;
     Ok(text)
 }
 

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::Task;
 use super::change::{Changed, mapped, pointer};
-use crate::repository::kustomize::{At, Content, Object, Patch, is_for, scales};
+use crate::snapshot::kustomize::{At, Content, Object, Patch, is_for, scales};
 
 /// A place that sets a field.
 pub(super) enum Setter {

@@ -15,11 +15,11 @@ type Called = (Option<String>, String);
 
 /// What the objects are called whose names a root changes.
 #[derive(Debug, Default)]
-pub(in crate::repository) struct Names(BTreeMap<Key, BTreeSet<Called>>);
+pub(in crate::snapshot) struct Names(BTreeMap<Key, BTreeSet<Called>>);
 
 impl Names {
     /// Notes an object and all that it was called; the last one is what it is called now.
-    pub(in crate::repository) fn add(
+    pub(in crate::snapshot) fn add(
         &mut self,
         root: usize,
         kind: &str,
@@ -38,7 +38,7 @@ impl Names {
     ///
     /// # Errors
     /// When a name could be several.
-    pub(in crate::repository) fn follow(
+    pub(in crate::snapshot) fn follow(
         &self,
         root: usize,
         layers: &[&Layer],

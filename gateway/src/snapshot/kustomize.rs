@@ -15,8 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::edit::{EditError, edit, read};
 use super::index::{Indexed, speaks_of};
+use crate::edit::{EditError, edit, read};
 use crate::model::manifest::ObjectRef;
 use crate::model::undo::Listing;
 
@@ -53,7 +53,7 @@ pub(super) struct Kustomizations {
 }
 
 /// Whether a file of that name is a kustomization.
-pub(super) fn is_kustomization(name: &str) -> bool {
+pub(crate) fn is_kustomization(name: &str) -> bool {
     NAMES.contains(&name)
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::repository::edit::{EditError, written};
+use crate::edit::{EditError, written};
 
 /// What tells the elements of a list apart, where something does.
 const KEYS: [&str; 8] =

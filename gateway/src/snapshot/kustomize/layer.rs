@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::selector::Selector;
 use super::{included, joined};
-use crate::repository::edit::read;
+use crate::edit::read;
 
 /// The most patches of one kustomization.
 const PATCHES_MAX: usize = 1_000;
@@ -19,22 +19,22 @@ const OPAQUE: [&str; 4] = ["transformers", "configurations", "openapi", "crds"];
 
 /// A value in a document of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::repository) struct At {
-    pub(in crate::repository) path: String,
-    pub(in crate::repository) document: usize,
+pub(in crate::snapshot) struct At {
+    pub(in crate::snapshot) path: String,
+    pub(in crate::snapshot) document: usize,
     /// JSON Pointer.
-    pub(in crate::repository) pointer: String,
+    pub(in crate::snapshot) pointer: String,
 }
 
 impl At {
-    pub(in crate::repository) fn below(&self, step: impl std::fmt::Display) -> Self {
+    pub(in crate::snapshot) fn below(&self, step: impl std::fmt::Display) -> Self {
         Self { pointer: format!("{}/{step}", self.pointer), ..self.clone() }
     }
 }
 
 /// One change of a patch.
 #[derive(Debug, Clone)]
-pub(in crate::repository) enum Content {
+pub(in crate::snapshot) enum Content {
     /// Strategic merge patches, a document each.
     Merge(Vec<Map<String, Value>>),
     /// JSON Patch.
@@ -43,16 +43,16 @@ pub(in crate::repository) enum Content {
 
 /// A patch of a kustomization.
 #[derive(Debug, Clone)]
-pub(in crate::repository) struct Patch {
+pub(in crate::snapshot) struct Patch {
     /// The text itself: a string in the kustomization, or a whole file.
-    pub(in crate::repository) text: Text,
-    pub(in crate::repository) target: Option<Selector>,
+    pub(in crate::snapshot) text: Text,
+    pub(in crate::snapshot) target: Option<Selector>,
     content: OnceLock<Result<Content, String>>,
 }
 
 /// Where a patch's text is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::repository) enum Text {
+pub(in crate::snapshot) enum Text {
     Inline(At, String),
     File(String),
 }
@@ -63,7 +63,7 @@ impl Patch {
     }
 
     /// What it says. The file is read once, from the first `texts`.
-    pub(in crate::repository) fn content<'a>(
+    pub(in crate::snapshot) fn content<'a>(
         &self,
         texts: &dyn Fn(&str) -> Option<&'a str>,
     ) -> Result<&Content, String> {
@@ -78,7 +78,7 @@ impl Patch {
     }
 
     /// The file it is in, if it is in one of its own.
-    pub(in crate::repository) fn file(&self) -> Option<&str> {
+    pub(in crate::snapshot) fn file(&self) -> Option<&str> {
         match &self.text {
             Text::File(path) => Some(path),
             Text::Inline(..) => None,
@@ -102,10 +102,10 @@ fn read_content(text: &str) -> Result<Content, String> {
 
 /// An entry of `replicas`.
 #[derive(Debug, Clone)]
-pub(in crate::repository) struct Replicas {
-    pub(in crate::repository) name: String,
-    pub(in crate::repository) count: Value,
-    pub(in crate::repository) at: At,
+pub(in crate::snapshot) struct Replicas {
+    pub(in crate::snapshot) name: String,
+    pub(in crate::snapshot) count: Value,
+    pub(in crate::snapshot) at: At,
 }
 
 /// An entry of `labels`, or `commonLabels`.
@@ -128,15 +128,15 @@ pub(super) struct Image {
 
 /// A kustomization.
 #[derive(Debug, Clone, Default)]
-pub(in crate::repository) struct Layer {
+pub(in crate::snapshot) struct Layer {
     /// Its file; for what Flux makes of a folder without one, the folder.
-    pub(in crate::repository) path: String,
+    pub(in crate::snapshot) path: String,
     /// What its paths are relative to.
-    pub(in crate::repository) folder: String,
+    pub(in crate::snapshot) folder: String,
     pub(super) is_component: bool,
-    pub(in crate::repository) resources: Vec<String>,
-    pub(in crate::repository) components: Vec<String>,
-    pub(in crate::repository) namespace: Option<String>,
+    pub(in crate::snapshot) resources: Vec<String>,
+    pub(in crate::snapshot) components: Vec<String>,
+    pub(in crate::snapshot) namespace: Option<String>,
     pub(super) prefix: String,
     pub(super) suffix: String,
     /// `patchesStrategicMerge`.
@@ -147,7 +147,7 @@ pub(in crate::repository) struct Layer {
     pub(super) json: Vec<Patch>,
     pub(super) labels: Vec<Labels>,
     pub(super) annotations: Map<String, Value>,
-    pub(in crate::repository) replicas: Vec<Replicas>,
+    pub(in crate::snapshot) replicas: Vec<Replicas>,
     pub(super) images: Vec<Image>,
     /// What Flux adds at last, to all.
     pub(super) flux_labels: Map<String, Value>,
@@ -158,16 +158,16 @@ pub(in crate::repository) struct Layer {
     pub(super) replaced: Vec<(Selector, &'static str)>,
     pub(super) vars: Vec<String>,
     /// Whether Flux replaces `${variables}` in what comes out.
-    pub(in crate::repository) substitutes: bool,
+    pub(in crate::snapshot) substitutes: bool,
     /// A feature that could change any of its objects.
     pub(super) doubt: Option<String>,
     /// Where new entries go: Flux' own object, where the folder is not one root's alone.
-    pub(in crate::repository) at: Option<At>,
+    pub(in crate::snapshot) at: Option<At>,
 }
 
 impl Layer {
     /// Reads what stands at a place: a kustomization, or the `spec` of Flux' object of that name.
-    pub(in crate::repository) fn read(at: At, folder: &str, said: &Value) -> Self {
+    pub(in crate::snapshot) fn read(at: At, folder: &str, said: &Value) -> Self {
         let text = |key: &str| said.get(key).and_then(Value::as_str).map(str::to_owned);
         let map = |key: &str| said.get(key).and_then(Value::as_object).cloned().unwrap_or_default();
         let mut layer = Self {
@@ -194,7 +194,7 @@ impl Layer {
     }
 
     /// What Flux makes of a folder that has no kustomization.
-    pub(in crate::repository) fn of_folder(folder: &str, resources: Vec<String>) -> Self {
+    pub(in crate::snapshot) fn of_folder(folder: &str, resources: Vec<String>) -> Self {
         Self { path: folder.to_owned(), folder: folder.to_owned(), resources, ..Self::default() }
     }
 
@@ -321,29 +321,29 @@ impl Layer {
     }
 
     /// Every patch, in the order in which they are applied.
-    pub(in crate::repository) fn all_patches(&self) -> impl DoubleEndedIterator<Item = &Patch> {
+    pub(in crate::snapshot) fn all_patches(&self) -> impl DoubleEndedIterator<Item = &Patch> {
         self.merges.iter().chain(&self.patches).chain(&self.json)
     }
 
     /// Whether it changes a name.
-    pub(in crate::repository) fn changes_names(&self) -> bool {
+    pub(in crate::snapshot) fn changes_names(&self) -> bool {
         !self.prefix.is_empty() || !self.suffix.is_empty()
     }
 
     /// Whether it is only there for others to include.
-    pub(in crate::repository) fn is_component(&self) -> bool {
+    pub(in crate::snapshot) fn is_component(&self) -> bool {
         self.is_component
     }
 
     /// The same, where nothing of it is certain.
-    pub(in crate::repository) fn doubtful(mut self, reason: &str) -> Self {
+    pub(in crate::snapshot) fn doubtful(mut self, reason: &str) -> Self {
         self.doubts(reason);
         self
     }
 
     /// What Flux' object says beside the kustomization of its folder: its `spec`, as kustomize-controller
     /// puts it into that one.
-    pub(in crate::repository) fn with_flux(&self, at: At, spec: &Value) -> Self {
+    pub(in crate::snapshot) fn with_flux(&self, at: At, spec: &Value) -> Self {
         let mut said = spec.clone();
         if let Some(said) = said.as_object_mut() {
             // Of the rest of a `spec` some words mean other things there.
