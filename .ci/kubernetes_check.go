@@ -107,6 +107,10 @@ type testCase struct {
 	Set    map[string]any
 	Says   string
 	Name   string
+	// Of versions.yaml: what older versions say. The one that is built in takes all of them.
+	Since int
+	Value bool
+	Older string
 }
 
 func main() {

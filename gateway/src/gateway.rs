@@ -100,7 +100,7 @@ impl Gateway {
         let compiler = compiler(Some(&config.journal.dir.join(COMPILED)))?;
         let (catalog, renewal) = load_plugins(config, compiler).await?;
         let notifier = Notifier::new(&config.notify)?;
-        let schemas = Schemas::new(&config.validation)?;
+        let schemas = Schemas::new(&config.validation)?.for_clusters(config.clusters.versions());
         let dry_run = config.validation.dry_run.clone().map(DryRun::new).transpose()?;
         let listener = listen(config.server.listen).await?;
         let address = listener

@@ -27,7 +27,7 @@ pub use grant::not_granted;
 use guardrail::protects_itself;
 pub use guardrail::{Guardrails, ObjectPattern, Window};
 pub use refusal::{Refusal, Refusals};
-pub use schema::Schemas;
+pub use schema::{KubernetesVersion, Schemas, UnknownVersion};
 pub use undo::{is_back, undo_between};
 
 use crate::edit::EditError;

@@ -16,6 +16,7 @@ use crate::model::event::Event;
 use crate::model::outcome::OutcomeKind;
 use crate::record::RecordError;
 use crate::snapshot::{ClusterFolder, Snapshot};
+use crate::validate::KubernetesVersion;
 
 /// One cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -28,6 +29,9 @@ pub struct Cluster {
     /// Which events are of it. A name that is no attribute of the event is one of Falco's output fields.
     #[serde(rename = "match")]
     pub matches: Filter,
+    /// Its version of Kubernetes, where it is not that of `validation`.
+    #[serde(default)]
+    pub kubernetes: Option<KubernetesVersion>,
 }
 
 /// The clusters that the repository serves; one, of which nothing need be said, if there are none.
@@ -49,6 +53,12 @@ impl Clusters {
             path: cluster.path.trim_start_matches("./").trim_matches('/').to_owned(),
         };
         self.0.iter().map(folder).collect()
+    }
+
+    /// The versions of Kubernetes of those that have their own, by their names.
+    #[must_use]
+    pub fn versions(&self) -> BTreeMap<String, KubernetesVersion> {
+        self.0.iter().filter_map(|cluster| Some((cluster.name.clone(), cluster.kubernetes?))).collect()
     }
 
     /// What is wrong with them, a line each.

@@ -11,10 +11,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::DryRunConfig;
 use super::definition::{Custom, versions};
-use crate::edit;
-use crate::edit::Place;
+use super::{DryRunConfig, KubernetesVersion};
+use crate::edit::{self, Place};
 use crate::model::manifest::ObjectRef;
 use crate::snapshot::Snapshot;
 
@@ -27,6 +26,8 @@ const KEPT_MAX: usize = 256;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Config {
+    /// The version of Kubernetes of the clusters: what came after it is refused.
+    pub kubernetes: KubernetesVersion,
     /// Files with CustomResourceDefinitions, or folders of such files. What they define, the
     /// repository's own definitions are not asked for.
     pub crds: Vec<PathBuf>,

@@ -1,9 +1,12 @@
-//! Strict schemas of Kubernetes' kinds: an unknown field is refused, not dropped. Those of custom
-//! kinds come from their definitions.
+//! Strict schemas of Kubernetes' kinds: an unknown field is refused, not dropped, and so is one that came
+//! after the version of the cluster. Those of custom kinds come from their definitions.
+
+mod since;
+mod version;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jsonschema::{ValidationError, Validator};
 use k8s_openapi::api::{apps::v1 as apps, autoscaling::v2 as autoscaling, batch::v1 as batch};
@@ -14,6 +17,7 @@ use k8s_openapi::api::{
 pub(super) use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Value, json};
+pub use version::{KubernetesVersion, UnknownVersion};
 
 use super::Refusal;
 use super::custom::{Config, CustomSchemas, DefinitionError};
@@ -29,11 +33,16 @@ const COLLECTED_MAX: usize = 1_000;
 const REASON_BYTES_MAX: usize = 512;
 
 type Generate = fn() -> Value;
+/// A cluster that has a version of its own, an apiVersion and a kind.
+type Key = (Option<String>, String, String);
 
 /// The schemas of the kinds that can be changed, each compiled when it is first needed.
 pub struct Schemas {
     known: BTreeMap<(&'static str, &'static str), Generate>,
-    compiled: Mutex<BTreeMap<(String, String), std::sync::Arc<Validator>>>,
+    version: KubernetesVersion,
+    /// The versions of clusters that have their own, by their names.
+    clusters: BTreeMap<String, KubernetesVersion>,
+    compiled: Mutex<BTreeMap<Key, Arc<Validator>>>,
     custom: CustomSchemas,
 }
 
@@ -49,7 +58,14 @@ impl Schemas {
     /// # Errors
     /// When a file cannot be read or a definition in it is of no use.
     pub fn new(config: &Config) -> Result<Self, DefinitionError> {
-        Ok(Self { custom: CustomSchemas::read(config)?, ..Self::kubernetes() })
+        let custom = CustomSchemas::read(config)?;
+        Ok(Self { custom, version: config.kubernetes, ..Self::kubernetes() })
+    }
+
+    /// With clusters that have a version of their own, by their names.
+    #[must_use]
+    pub fn for_clusters(self, clusters: BTreeMap<String, KubernetesVersion>) -> Self {
+        Self { clusters, ..self }
     }
 
     /// How many kinds the configuration defines.
@@ -58,7 +74,7 @@ impl Schemas {
         self.custom.len()
     }
 
-    /// The kinds of Kubernetes itself.
+    /// The kinds of Kubernetes itself, in the newest version.
     #[must_use]
     pub fn kubernetes() -> Self {
         let known: [((&str, &str), Generate); 24] = [
@@ -87,7 +103,13 @@ impl Schemas {
             (("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"), strict::<rbac::ClusterRoleBinding>),
             (("storage.k8s.io/v1", "StorageClass"), strict::<storage::StorageClass>),
         ];
-        Self { known: known.into(), compiled: Mutex::default(), custom: CustomSchemas::default() }
+        Self {
+            known: known.into(),
+            version: KubernetesVersion::default(),
+            clusters: BTreeMap::new(),
+            compiled: Mutex::default(),
+            custom: CustomSchemas::default(),
+        }
     }
 
     /// What is wrong with an object, by its kind's schema. A kind without a schema is refused:
@@ -104,7 +126,7 @@ impl Schemas {
             target: target.clone(),
             reason: cut(reason, REASON_BYTES_MAX),
         };
-        let errors = match self.validator(target) {
+        let errors = match self.validator(snapshot.cluster(), target) {
             Ok(Some(validator)) => Ok(new_errors(&validator, before, manifest)),
             Ok(None) => self.custom.errors(snapshot, target, before, manifest, ERRORS_MAX),
             Err(reason) => Err(reason),
@@ -112,17 +134,25 @@ impl Schemas {
         errors.unwrap_or_else(|reason| vec![reason]).into_iter().map(refuse).collect()
     }
 
-    /// The validator of one of Kubernetes' own kinds.
-    fn validator(&self, target: &ObjectRef) -> Result<Option<std::sync::Arc<Validator>>, String> {
-        let key = (target.api_version.clone(), target.kind.clone());
+    /// The validator of one of Kubernetes' own kinds, in the version of the cluster.
+    fn validator(&self, cluster: Option<&str>, target: &ObjectRef) -> Result<Option<Arc<Validator>>, String> {
+        let kind = (target.api_version.as_str(), target.kind.as_str());
+        let Some(generate) = self.known.get(&kind) else { return Ok(None) };
+        let own = cluster.and_then(|name| Some((name, *self.clusters.get(name)?)));
+        let key = (own.map(|(name, _)| name.to_owned()), target.api_version.clone(), target.kind.clone());
         let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(validator) = compiled.get(&key) {
-            return Ok(Some(std::sync::Arc::clone(validator)));
+            return Ok(Some(Arc::clone(validator)));
         }
-        let Some(generate) = self.known.get(&(key.0.as_str(), key.1.as_str())) else { return Ok(None) };
-        let validator = jsonschema::validator_for(&generate()).map_err(|error| error.to_string())?;
-        let validator = std::sync::Arc::new(validator);
-        compiled.insert(key, std::sync::Arc::clone(&validator));
+        let (version, set) = match own {
+            Some((name, version)) => (version, format!("cluster {name} has {version}")),
+            None => (self.version, format!("validation.kubernetes is {}", self.version)),
+        };
+        let mut schema = generate();
+        version.mark(&mut schema);
+        let validator = version::options(&set).build(&schema).map_err(|error| error.to_string())?;
+        let validator = Arc::new(validator);
+        compiled.insert(key, Arc::clone(&validator));
         Ok(Some(validator))
     }
 }

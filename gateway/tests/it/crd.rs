@@ -300,7 +300,8 @@ async fn what_was_wrong_before_is_not_held_against_a_change() {
 }
 
 fn named(paths: &[&Path]) -> Config {
-    Config { crds: paths.iter().map(|path| path.to_path_buf()).collect::<Vec<PathBuf>>(), dry_run: None }
+    let crds = paths.iter().map(|path| path.to_path_buf()).collect::<Vec<PathBuf>>();
+    Config { crds, ..Config::default() }
 }
 
 #[tokio::test]
@@ -342,7 +343,7 @@ async fn definitions_of_the_configuration_come_first() {
         (vec![put("long.yaml", &"#".repeat((8 << 20) + 1))], "long.yaml: it is longer than 8388608 bytes"),
     ];
     for (crds, expected) in refused {
-        let said = Schemas::new(&Config { crds, dry_run: None }).expect_err(expected).to_string();
+        let said = Schemas::new(&Config { crds, ..Config::default() }).expect_err(expected).to_string();
         assert!(said.starts_with("validation.crds: ") && said.contains(expected), "{said}");
     }
 }

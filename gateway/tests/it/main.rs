@@ -13,6 +13,7 @@ mod hostile;
 mod validate;
 mod grants;
 mod semantics;
+mod versions;
 mod create;
 mod crd;
 mod delete;

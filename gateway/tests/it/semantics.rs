@@ -8,14 +8,14 @@ use riposte::model::manifest::ObjectRef;
 use riposte::model::patch::{Change, Changes, Patch};
 use riposte::model::plugin::Grants;
 use riposte::snapshot::Snapshot;
-use riposte::validate::{Guardrails, Refusals, Schemas, Validated, validate};
+use riposte::validate::{Config, Guardrails, KubernetesVersion, Refusals, Schemas, Validated, validate};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::harness::fleet::deployment;
 use crate::harness::sandbox::snapshot_of;
 
-const BASES: &str = include_str!("fixtures/kubernetes/bases.yaml");
+pub(crate) const BASES: &str = include_str!("fixtures/kubernetes/bases.yaml");
 const REFUSED: &str = include_str!("fixtures/kubernetes/refused.yaml");
 const ACCEPTED: &str = include_str!("fixtures/kubernetes/accepted.yaml");
 
@@ -31,7 +31,7 @@ struct Case {
 }
 
 /// Sets a value at a JSON pointer and makes what is missing above it; null takes away.
-fn put(at: &mut Value, pointer: &str, value: &Value) {
+pub(crate) fn put(at: &mut Value, pointer: &str, value: &Value) {
     let steps: Vec<String> =
         pointer.split('/').skip(1).map(|step| step.replace("~1", "/").replace("~0", "~")).collect();
     let (last, above) = steps.split_last().expect("a step");
@@ -88,7 +88,7 @@ impl Case {
     }
 }
 
-fn target(object: &Value) -> ObjectRef {
+pub(crate) fn target(object: &Value) -> ObjectRef {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
     ObjectRef {
         api_version: text("/apiVersion").expect("an apiVersion"),
@@ -99,7 +99,7 @@ fn target(object: &Value) -> ObjectRef {
 }
 
 /// Replaces the whole object.
-fn replace(
+pub(crate) fn replace(
     snapshot: &Snapshot,
     schemas: &Schemas,
     before: &Value,
@@ -119,7 +119,7 @@ fn replace(
     validate(&changes, &grants, &Guardrails::default(), schemas, snapshot)
 }
 
-async fn snapshot(objects: &[&Value]) -> std::sync::Arc<Snapshot> {
+pub(crate) async fn snapshot(objects: &[&Value]) -> std::sync::Arc<Snapshot> {
     let files: Vec<(String, String)> = objects
         .iter()
         .enumerate()
@@ -130,16 +130,15 @@ async fn snapshot(objects: &[&Value]) -> std::sync::Arc<Snapshot> {
 }
 
 /// Every case of a file that does not end as it shall.
-async fn wrong(text: &str) -> (usize, Vec<String>) {
+async fn wrong(text: &str, schemas: &Schemas) -> (usize, Vec<String>) {
     let bases: BTreeMap<String, Value> = serde_yaml::from_str(BASES).expect("the bases");
     let cases: Vec<Case> = serde_yaml::from_str(text).expect("the cases");
     let scenes: Vec<Scene> =
         cases.iter().enumerate().map(|(number, case)| case.scene(number, &bases)).collect();
     let snapshot = snapshot(&scenes.iter().map(|scene| &scene.before).collect::<Vec<_>>()).await;
-    let schemas = Schemas::kubernetes();
     let mut wrong = Vec::new();
     for (case, scene) in cases.iter().zip(&scenes) {
-        let result = replace(&snapshot, &schemas, &scene.before, &scene.after);
+        let result = replace(&snapshot, schemas, &scene.before, &scene.after);
         let right = match (&scene.words, &result) {
             (None, Ok(Validated::Change(_))) => true,
             (Some(words), Err(refusals)) => refusals.reasons().iter().any(|refusal| {
@@ -157,16 +156,20 @@ async fn wrong(text: &str) -> (usize, Vec<String>) {
 
 #[tokio::test]
 async fn what_an_api_server_refuses_is_refused_with_its_reason() {
-    let (cases, wrong) = wrong(REFUSED).await;
+    let (cases, wrong) = wrong(REFUSED, &Schemas::kubernetes()).await;
     assert!(cases >= 300, "{cases}");
     assert!(wrong.is_empty(), "{} of {cases}:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 #[tokio::test]
 async fn what_an_api_server_takes_is_taken() {
-    let (cases, wrong) = wrong(ACCEPTED).await;
-    assert!(cases >= 100, "{cases}");
-    assert!(wrong.is_empty(), "{} of {cases}:\n{}", wrong.len(), wrong.join("\n"));
+    let oldest = KubernetesVersion::all().next().expect("a version");
+    for kubernetes in [oldest, KubernetesVersion::default()] {
+        let schemas = Schemas::new(&Config { kubernetes, ..Config::default() }).expect("no definitions");
+        let (cases, wrong) = wrong(ACCEPTED, &schemas).await;
+        assert!(cases >= 100, "{cases}");
+        assert!(wrong.is_empty(), "{kubernetes}: {} of {cases}:\n{}", wrong.len(), wrong.join("\n"));
+    }
 }
 
 #[tokio::test]

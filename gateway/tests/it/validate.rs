@@ -323,3 +323,47 @@ async fn what_already_is_so_is_unchanged() {
     let result = check(&snapshot, &everything(), there_and_back.to_vec());
     assert!(matches!(result, Ok(Validated::Unchanged)), "{result:?}");
 }
+
+/// What else schema validators are asked of files: each gets a label, if its object can be told.
+#[tokio::test]
+async fn files_that_are_no_one_object_of_a_known_kind_are_refused() {
+    let web = deployment("web");
+    let twice = web.replacen("  template:", "  replicas: 3\n  template:", 1);
+    let document = |api_version: &str, kind: &str, rest: &str| {
+        format!(
+            "apiVersion: {api_version}\nkind: {kind}\nmetadata: {{name: web, namespace: default}}\n{rest}"
+        )
+    };
+    let old = document("apps/v1beta1", "Deployment", "spec: {}\n");
+    let table = [
+        ("apps/v1", "Deployment", web.clone(), ""),
+        ("apps/v1", "Deployment", format!("---\n# nothing\n---\n{web}"), ""),
+        ("apps/v1", "Deployment", format!("{web}---\n{old}"), ""),
+        ("apps/v1", "Deployment", twice, "unknown-object"),
+        ("apps/v1", "Deployment", format!("{web}---\n{web}"), "ambiguous-object"),
+        ("apps/v1", "Deployment", web.replace("kind: Deployment\n", ""), "unknown-object"),
+        ("apps/v1", "Deployment", web.replace("kind: Deployment", "kind:"), "unknown-object"),
+        ("apps/v1", "Deployment", web.replace("apiVersion: apps/v1\n", ""), "unknown-object"),
+        ("apps/v1", "Deployment", web.replace("  name: web", "  generateName: web-"), "unknown-object"),
+        ("apps/v1", "Deployment", String::new(), "unknown-object"),
+        ("apps/v1", "Deployment", "# nothing\n".to_owned(), "unknown-object"),
+        ("apps/v1beta1", "Deployment", old, "schema"),
+        (
+            "autoscaling/v1",
+            "HorizontalPodAutoscaler",
+            document("autoscaling/v1", "HorizontalPodAutoscaler", ""),
+            "schema",
+        ),
+        ("v1", "ReplicationController", document("v1", "ReplicationController", "spec: {}\n"), "schema"),
+        ("example.com/v1", "Widget", document("example.com/v1", "Widget", "spec: {}\n"), "schema"),
+        ("v1", "ConfigMap", document("v1", "ConfigMap", "data: {5: five, true: \"yes\"}\n"), ""),
+    ];
+    for (api_version, kind, text, expected) in table {
+        let snapshot = snapshot(&[("a.yaml", &text)]).await;
+        let target =
+            ObjectRef { api_version: api_version.to_owned(), ..object(kind, Some("default"), "web") };
+        let label = merge(target, json!({ "metadata": { "labels": { "a": "b" } } }));
+        let result = check(&snapshot, &grants(&[kind], &["*"], &["/metadata"]), vec![label]);
+        assert_eq!(kinds(&result).concat(), expected, "{text}: {result:?}");
+    }
+}

@@ -1,4 +1,4 @@
-//! ConfigMaps, Secrets, claims of volumes and their classes, quotas.
+//! ConfigMaps, Secrets, claims of volumes and their classes, quotas, ranges.
 
 use std::collections::BTreeSet;
 
@@ -16,6 +16,7 @@ pub(super) fn check(kind: &str, object: &Node<'_>, found: &mut Found) {
         "PersistentVolumeClaim" => claim(object, found),
         "StorageClass" => class(object, found),
         "ResourceQuota" => quota(object, found),
+        "LimitRange" => range(object, found),
         _ => {}
     }
 }
@@ -105,5 +106,13 @@ fn quota(object: &Node<'_>, found: &mut Found) {
         if quantity::read(&amount, found).is_some_and(Quantity::is_negative) {
             found.at(&amount, "is negative");
         }
+    }
+}
+
+fn range(object: &Node<'_>, found: &mut Found) {
+    const AMOUNTS: [&str; 5] = ["default", "defaultRequest", "max", "maxLimitRequestRatio", "min"];
+    let limits = object.get("spec").map(|spec| spec.items("limits")).unwrap_or_default();
+    for (_, amount) in limits.iter().flat_map(|limit| AMOUNTS.map(|field| limit.entries(field))).flatten() {
+        quantity::read(&amount, found);
     }
 }
