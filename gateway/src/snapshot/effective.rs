@@ -7,8 +7,7 @@ use serde_json::Value;
 
 use super::kustomize::{Layer, Names, Object, Texts};
 use super::overlay::{Overlays, Placement, Step, split, value_at};
-use crate::edit;
-use crate::edit::Place;
+use crate::edit::{self, Place};
 use crate::model::manifest::ObjectRef;
 
 /// Flux replaces variables that begin so.
