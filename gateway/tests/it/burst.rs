@@ -3,6 +3,7 @@
 
 mod clusters;
 mod conflicts;
+mod dry_run;
 mod github;
 mod storm;
 

@@ -1,5 +1,6 @@
 //! What the tests run against: real parts where they can run, servers that behave like them elsewhere.
 
+pub(crate) mod api_server;
 pub(crate) mod connection;
 pub(crate) mod fault;
 pub(crate) mod fleet;
