@@ -77,6 +77,8 @@ async fn a_server_without_the_mutation_is_asked_for_it_once() {
     let scene = Scene::new().await;
     scene.github.forget_the_mutation();
     let mut base = scene.base.clone();
+    let unable = scene.repository.commit(&base, &change("b.yaml", "b: 2\n"), MESSAGE).await.unwrap_err();
+    assert_eq!((unable.kind(), unable.retry()), ("no-mutation", Retry::Now), "{unable}");
     for round in 2..4 {
         let files = change("b.yaml", &format!("b: {round}\n"));
         base = scene.repository.commit(&base, &files, MESSAGE).await.unwrap();
