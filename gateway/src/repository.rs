@@ -18,6 +18,7 @@ mod content;
 mod write;
 mod owner;
 pub mod edit;
+pub mod list_item;
 mod alignment;
 mod json_text;
 mod patch;

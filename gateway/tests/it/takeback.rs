@@ -153,11 +153,20 @@ fn a_deleted_object_comes_back_where_it_was() {
                 namespace: default\n";
     let both = format!("{kept}---\n{}", gone.split_once("---\n").unwrap().1);
     let listed = "resources:\n  - gone.yaml # first\n  - kept.yaml\n";
+    let items = "apiVersion: v1\nkind: List\nitems:\n# Gone.\n- {apiVersion: v1, kind: ConfigMap, metadata: \
+                 {name: gone, namespace: default}} # by hand\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: kept}}\n";
+    let kept_item = r#"{ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "kept" } }"#;
+    let json = format!(
+        "{{ \"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": [ {kept_item},\n{} ] }}",
+        kept_item.replace("kept", "gone")
+    );
     type Files<'a> = Vec<(&'a str, &'a str)>;
-    let table: [Files<'_>; 3] = [
+    let table: [Files<'_>; 5] = [
         vec![("gone.yaml", gone)],
         vec![("kustomization.yaml", listed), ("gone.yaml", gone), ("kept.yaml", kept)],
         vec![("both.yaml", &both)],
+        vec![("items.yaml", items)],
+        vec![("items.json", &json)],
     ];
     for files in table {
         let fleet = Fleet::with(&[&files[..], &[("z.yaml", &deployment("z"))]].concat());
@@ -167,7 +176,9 @@ fn a_deleted_object_comes_back_where_it_was() {
         let mut process = Process::start(&config, None);
         let first = react(&mut process, "1", POD);
         assert_eq!(first["outcome"], "committed", "{first:#}");
-        assert!(!tree(&fleet, "main").iter().any(|(_, text)| text.contains("name: gone")));
+        let is_there =
+            |(_, text): &(String, String)| text.contains("name: gone") || text.contains("\"gone\"");
+        assert!(!tree(&fleet, "main").iter().any(is_there));
         let back = reverted(&mut process, &first);
         assert_eq!(back["outcome"], "committed", "{back:#}");
         let (now, then) = (tree(&fleet, "main"), tree(&fleet, "main~2"));
