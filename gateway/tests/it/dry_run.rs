@@ -9,17 +9,15 @@ use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
 use crate::harness::api_server::{ApiServer, fine, kubeconfig, status};
+use crate::harness::proposal::object_of;
 use crate::harness::sandbox::POD;
 use crate::harness::{Fleet, Process, cloudevent, shell_in};
 
 fn object(api_version: &str, kind: &str, namespace: Option<&str>, name: &str) -> (ObjectRef, Value) {
-    let target = ObjectRef {
-        api_version: api_version.to_owned(),
-        kind: kind.to_owned(),
-        namespace: namespace.map(str::to_owned),
-        name: name.to_owned(),
-    };
-    (target, json!({ "apiVersion": api_version, "kind": kind, "metadata": { "name": name } }))
+    (
+        object_of(api_version, kind, namespace, name),
+        json!({ "apiVersion": api_version, "kind": kind, "metadata": { "name": name } }),
+    )
 }
 
 fn dry_run(kubeconfig: PathBuf) -> Result<DryRun, DryRunError> {

@@ -9,6 +9,7 @@ pub(crate) mod github;
 pub(crate) mod guest;
 pub(crate) mod http;
 pub(crate) mod process;
+pub(crate) mod proposal;
 pub(crate) mod sandbox;
 
 pub(crate) use connection::{Answer, Connection};

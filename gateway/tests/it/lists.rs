@@ -1,13 +1,14 @@
 //! Objects in a `kind: List`: found, changed, deleted and put back where they stand.
 
 use riposte::model::manifest::ObjectRef;
-use riposte::model::patch::{Change, Changes, Patch};
+use riposte::model::patch::{Change, Patch};
 use riposte::model::plugin::Grants;
 use riposte::model::undo::ObjectUndo;
 use riposte::repository::{LookupError, Snapshot};
-use riposte::validate::{Draft, Guardrails, Refusals, Schemas, Validated, add, validate};
+use riposte::validate::{Draft, Guardrails, Refusals, Schemas, Validated, add};
 use serde_json::json;
 
+use crate::harness::proposal::{self, changes, gone, merge, object};
 use crate::harness::sandbox::snapshot_of as snapshot;
 
 /// A list as `kubectl get -o yaml` writes it, between two other documents.
@@ -17,20 +18,15 @@ const LIST: &str = "# first\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: f
     ---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: last}\ndata: {x: '1'}\n";
 
 fn map(name: &str) -> ObjectRef {
-    let (api_version, kind) = ("v1".to_owned(), "ConfigMap".to_owned());
-    ObjectRef { api_version, kind, namespace: Some("default".to_owned()), name: name.to_owned() }
+    object("ConfigMap", Some("default"), name)
 }
 
 fn set(name: &str, value: &str) -> Patch {
-    Patch { target: map(name), change: Change::MergePatch(json!({ "data": { "x": value } })) }
+    merge(map(name), json!({ "data": { "x": value } }))
 }
 
 fn delete(name: &str) -> Patch {
-    Patch { target: map(name), change: Change::Delete {} }
-}
-
-fn changes(patches: Vec<Patch>) -> Changes {
-    Changes { patches, title: "Change".to_owned(), reason: "because".to_owned(), expires_after_s: None }
+    gone(map(name))
 }
 
 fn grants() -> Grants {
@@ -39,7 +35,7 @@ fn grants() -> Grants {
 }
 
 fn check(snapshot: &Snapshot, patches: Vec<Patch>) -> Result<Validated, Refusals> {
-    validate(&changes(patches), &grants(), &Guardrails::default(), &Schemas::kubernetes(), snapshot)
+    proposal::check(snapshot, &grants(), patches)
 }
 
 async fn after(text: &str, patches: Vec<Patch>) -> Option<String> {

@@ -28,7 +28,7 @@ pub(crate) fn revert(process: &Process, reaction: &Value) -> Answer {
     process.connect().post_json(&target, &json!({ "reason": "a false alarm" }))
 }
 
-fn reaction(process: &Process, id: i64) -> Value {
+pub(crate) fn reaction(process: &Process, id: i64) -> Value {
     process.connect().get(&format!("/v1/reactions/{id}")).json()
 }
 
