@@ -72,7 +72,7 @@ pub struct Lost {
     pub text: String,
     /// What it is put back by into its list, where it was an item of one that stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub item: Option<ListItem>,
+    pub item: Option<Box<ListItem>>,
     /// Whether nothing else was in the file, which went with it.
     pub whole: bool,
     /// Where the file was listed.

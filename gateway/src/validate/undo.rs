@@ -52,7 +52,7 @@ fn lost_with(draft: &Draft<'_>, target: &ObjectRef, manifest: &Value) -> Option<
     let whole = matches!(without(whole_text, place), Ok(None));
     let (text, item) = match list_item::taken(whole_text, place) {
         _ if whole => (whole_text.to_owned(), None),
-        Some((text, item)) => (text, Some(item)),
+        Some((text, item)) => (text, Some(Box::new(item))),
         // The last item goes with its list.
         None => (section(whole_text, place.document)?.to_owned(), None),
     };
