@@ -8,11 +8,11 @@ use riposte::crash_point::CrashPoint;
 use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
-use super::conflicts::{configure, proposing, react_together};
-use super::{ended, fleet, intact, waiting};
+use super::conflicts::{configure, proposing, react_together, send};
+use super::{ended, fleet, intact, paused, resume, waiting};
 use crate::harness::api_server::{Answer, ApiServer, fine, status};
 use crate::harness::fleet::deployment;
-use crate::harness::{Fleet, Process};
+use crate::harness::{Fleet, Process, execute};
 
 const NAME: &str = "alpine-deployment";
 const FILE: &str = "apps/alpine-deployment.yaml";
@@ -161,7 +161,7 @@ async fn a_crash_between_the_refusal_and_the_commit_loses_neither() {
         let config = asking(&fleet, &server, &["zero", "five"].map(guest));
         block_in_place(|| {
             let mut first = Process::start(&of_two(&fleet, &config), Some(&point.name()));
-            super::conflicts::send(&mut first, &["zero", "five"], |_, _| {});
+            send(&mut first, &["zero", "five"], |_, _| {});
             first.wait_for_line(|line| line.contains("crash point reached"));
             first.kill();
             let mut second = Process::start(&config, None);
@@ -175,4 +175,31 @@ async fn a_crash_between_the_refusal_and_the_commit_loses_neither() {
         assert_eq!((fleet.log().len(), named(&fleet)), (2, vec!["2".to_owned()]), "{point:?}");
         assert_eq!(fleet.file(FILE), deployment(NAME).replace("replicas: 3", "replicas: 5"), "{point:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_that_cannot_be_stored_costs_a_round_and_not_the_attempts() {
+    let fleet = fleet(&[NAME]);
+    let server = ApiServer::judging(quota).await;
+    let config = asking(&fleet, &server, &[guest("zero")]);
+    let data = config.with_file_name("a");
+    block_in_place(|| {
+        let mut process = paused(&config);
+        send(&mut process, &["zero"], |process, sent| drop(waiting(process, sent)));
+        assert_eq!(process.terminate(), Some(0));
+        execute(
+            &data,
+            "CREATE TRIGGER no_room BEFORE UPDATE ON reactions WHEN NEW.outcome = 'refused' \
+             BEGIN SELECT RAISE(ABORT, 'no room'); END",
+        );
+        let mut process = Process::start(&config, None);
+        resume(&process);
+        process.wait_for_line(|line| line.contains("a round failed; it is tried again"));
+        assert_eq!(process.terminate(), Some(0));
+        execute(&data, "DROP TRIGGER no_room");
+        let mut process = Process::start(&config, None);
+        assert_eq!(said(&ended(&mut process, 1)).0, "refused");
+        intact(&process);
+    });
+    assert_eq!(fleet.log().len(), 1);
 }
