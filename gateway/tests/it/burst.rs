@@ -253,7 +253,7 @@ fn a_burst_and_a_budget_that_cannot_work_are_refused() {
 /// Killed in the middle of a burst of three changes and one that comes again; one commit in the end.
 fn killed_at(point: CrashPoint) {
     let fleet = fleet(&["a-a", "b-b", "c-c"]);
-    let config = coalescing(&fleet, "{ idleMs: 60000, waitMaxMs: 60000, changesMax: 3 }");
+    let config = coalescing(&fleet, "{ idleMs: 20000, waitMaxMs: 60000, changesMax: 3 }");
     let mut first = Process::start(&config, Some(&point.name()));
     for (id, name) in [("1", "a-a"), ("2", "a-a"), ("3", "b-b"), ("4", "c-c")] {
         alert(&first, id, name);
