@@ -6,6 +6,7 @@
 
 mod alignment;
 mod json_text;
+pub mod list_item;
 mod objects;
 mod patch;
 mod strategic;
@@ -166,10 +167,10 @@ pub fn section(text: &str, document: usize) -> Option<&str> {
 /// The text with a further document at its end.
 ///
 /// # Errors
-/// When it would not say what `manifest` says there, and what it said before.
-pub fn with(text: &str, section: &str, manifest: &Value) -> Result<String, EditError> {
+/// When it would not say what the document says by itself, and what it said before.
+pub fn with(text: &str, section: &str) -> Result<String, EditError> {
     let mut expected = read(text)?;
-    expected.push(manifest.clone());
+    expected.extend(read(section)?);
     let (end, mark) = (if text.ends_with('\n') { "" } else { "\n" }, "---\n");
     let mark = if section.starts_with("---") { "" } else { mark };
     let written = format!("{text}{end}{mark}{section}");

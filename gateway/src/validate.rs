@@ -160,11 +160,14 @@ pub fn add(
 ) -> Result<Option<Piece>, Refusals> {
     let rules = Rules { grants, guardrails, schemas, snapshot: draft.snapshot() };
     draft.begin();
-    let before = undo::before(draft, changes);
+    let mut before = undo::before(draft, changes);
     let (mut refusals, mut left) = (Vec::new(), Vec::new());
     for patch in &changes.patches {
         let drafted = match &patch.change {
-            Change::Delete {} => delete::delete(draft, &rules, &patch.target),
+            Change::Delete {} => {
+                undo::losing(&mut before, draft, &patch.target);
+                delete::delete(draft, &rules, &patch.target)
+            }
             _ if delete::deletes(changes, &patch.target) => {
                 let reason = "another patch of the proposal deletes it".to_owned();
                 Err(vec![Refusal::Delete { target: patch.target.clone(), reason }])

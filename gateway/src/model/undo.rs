@@ -68,13 +68,27 @@ pub struct Lost {
     pub manifest: Value,
     /// The file it stood in.
     pub path: String,
-    /// Its document's text, or the file's.
+    /// Its text in its list, or its document's, or the file's.
     pub text: String,
+    /// What it is put back by into its list, where it was an item of one that stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<Box<ListItem>>,
     /// Whether nothing else was in the file, which went with it.
     pub whole: bool,
     /// Where the file was listed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub listed: Vec<Listing>,
+}
+
+/// What an item of a list is put back by.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ListItem {
+    /// The item as the list has it.
+    pub manifest: Value,
+    /// The text before and after it; empty where its own text is not known.
+    pub around: [String; 2],
+    /// The items before and after it.
+    pub neighbours: [Option<ObjectRef>; 2],
 }
 
 /// A line of a kustomization that lists a file.

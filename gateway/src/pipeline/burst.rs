@@ -157,7 +157,7 @@ impl Pipeline {
             return Ok(Vec::new());
         }
         for _race in 0..self.limits.races_max {
-            let (ground, judged) = match self.judged(&mut entries, &claims).await {
+            let (ground, judged) = match self.judged(&mut entries, &claims).await? {
                 Ok(judged) => judged,
                 Err(error) => return self.fail(entries, &error).await.map(|()| Vec::new()),
             };
@@ -182,21 +182,34 @@ impl Pipeline {
         self.postpone(entries, 0, detail).await.map(|()| Vec::new())
     }
 
-    /// What the entries come to at the head. Those that an API server refuses end here.
+    /// What the entries come to at the head, or what they wait for. Those that an API server refuses end here.
     async fn judged(
         &self,
         entries: &mut Vec<Entry>,
         claims: &Claims,
-    ) -> Result<(Ground, Judged), AttemptError> {
+    ) -> Result<Result<(Ground, Judged), AttemptError>, RecordError> {
         loop {
-            let ground = self.ground(entries).await?;
-            let judged = self.judge(entries, &ground, claims);
-            let refused = self.refused_by_server(&judged).await?;
+            let (ground, judged, refused) = match self.judged_once(entries, claims).await {
+                Ok(judged) => judged,
+                Err(error) => return Ok(Err(error)),
+            };
             if refused.is_empty() {
-                return Ok((ground, judged));
+                return Ok(Ok((ground, judged)));
             }
             *entries = self.settle_ended(std::mem::take(entries), refused).await?;
         }
+    }
+
+    /// The same, and how those end that an API server refuses.
+    async fn judged_once(
+        &self,
+        entries: &[Entry],
+        claims: &Claims,
+    ) -> Result<(Ground, Judged, BTreeMap<usize, Settlement>), AttemptError> {
+        let ground = self.ground(entries).await?;
+        let judged = self.judge(entries, &ground, claims);
+        let refused = self.refused_by_server(&judged).await?;
+        Ok((ground, judged, refused))
     }
 
     /// Looks for the commits of earlier attempts.

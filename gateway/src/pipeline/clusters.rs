@@ -40,11 +40,6 @@ pub struct Cluster {
 pub struct Clusters(pub Vec<Cluster>);
 
 impl Clusters {
-    /// Whether the repository serves several.
-    pub(super) fn are_told_apart(&self) -> bool {
-        !self.0.is_empty()
-    }
-
     /// Their folders, for the repository.
     #[must_use]
     pub fn folders(&self) -> Vec<ClusterFolder> {

@@ -4,6 +4,7 @@
 //! and tried again on the path of every proposal. The host made the decision: no grant, mode or window of
 //! a plugin holds for it. Guardrails and pauses do.
 
+use super::clusters::Views;
 use super::{Pipeline, chain};
 use crate::model::text::cut;
 use crate::model::undo::ObjectUndo;
@@ -86,14 +87,22 @@ impl Pipeline {
             return Ok(None);
         }
         let reactions = found.message.lines().filter(|line| line.starts_with("Riposte-Reaction: ")).count();
-        if reactions > 1 || self.clusters.are_told_apart() {
-            let reason = "its commit may have changes for others too, and was found again after a crash";
+        if reactions > 1 {
+            let reason = "its commit has changes for others too, and was found again after a crash";
             return Ok(self.kept(proposal, Err(reason.to_owned())));
         }
-        let base = self.reached(self.repository.snapshot(&found.base).await)?;
-        let commit = self.reached(self.repository.snapshot(&found.sha).await)?;
-        let undo = validate::undo_between(proposal.changes(), &base, &commit);
-        Ok(self.kept(proposal, Ok(undo)))
+        let base = self.views(self.reached(self.repository.snapshot(&found.base).await)?);
+        let commit = self.views(self.reached(self.repository.snapshot(&found.sha).await)?);
+        let cluster = match self.cluster_of(proposal.reaction().event_seq).await {
+            Ok(cluster) => cluster.map_err(|(_, reason)| reason),
+            Err(error) => Err(chain(&error)),
+        };
+        let undo = cluster.and_then(|cluster| {
+            let of = |views: &Views| views.of(cluster.as_deref()).cloned().map_err(|(_, reason)| reason);
+            let (base, commit) = (of(&base)?, of(&commit)?);
+            Ok(validate::undo_between(proposal.changes(), &base, &commit))
+        });
+        Ok(self.kept(proposal, undo))
     }
 }
 

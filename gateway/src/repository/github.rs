@@ -125,16 +125,12 @@ impl GitHub {
                 "fileChanges": file_changes(files),
             } },
         });
-        let made = match self.mutate(&request, branch).await {
-            Err(CommitError::Repository(RepositoryError::Unexpected { reason, .. }))
-                if lacks_mutation(&reason) =>
-            {
-                tracing::info!(reason, "GitHub has no createCommitOnBranch; commits are made of their parts");
-                self.lacks_mutation.store(true, Ordering::Relaxed);
-                return self.commit_by_parts(branch, base, files, message, checked).await;
-            }
-            made => made?,
-        };
+        let made = self.mutate(&request, branch).await;
+        if let Err(CommitError::NoMutation { reason, .. }) = &made {
+            tracing::info!(reason, "GitHub has no createCommitOnBranch; commits are made of their parts");
+            self.lacks_mutation.store(true, Ordering::Relaxed);
+        }
+        let made = made?;
         let oid = made["createCommitOnBranch"]["commit"]["oid"].as_str();
         oid.and_then(|oid| CommitSha::parse(oid).ok()).ok_or_else(|| CommitError::Unknown {
             reason: "GitHub names neither a commit nor an error".to_owned(),
@@ -246,7 +242,7 @@ impl GitHub {
             "FORBIDDEN" | "INSUFFICIENT_SCOPES" => RepositoryError::Forbidden { remote, reason }.into(),
             "NOT_FOUND" => RepositoryError::NotFound { what: format!("{remote} ({reason})") }.into(),
             // Refused before anything was done.
-            _ if lacks_mutation(&reason) => RepositoryError::Unexpected { remote, reason }.into(),
+            _ if lacks_mutation(&reason) => CommitError::NoMutation { remote, reason },
             "UNPROCESSABLE" => RepositoryError::Unexpected { remote, reason }.into(),
             _ => CommitError::Unknown { reason },
         }

@@ -198,6 +198,15 @@ pub enum CommitError {
         /// The commit that it is at.
         head: CommitSha,
     },
+    /// The server has not what commits are made with; from now on they are made of their parts. Nothing was
+    /// written, and the parts are more calls, to be paid for first.
+    #[error("{remote} has no createCommitOnBranch; the commit is made of its parts: {reason}")]
+    NoMutation {
+        /// The repository.
+        remote: String,
+        /// The server's words.
+        reason: String,
+    },
     /// The answer was lost: what was asked for may have been done.
     #[error("it is not known whether the repository was changed: {reason}")]
     Unknown {
@@ -310,6 +319,7 @@ impl CommitError {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::HeadMoved { .. } => "head-moved",
+            Self::NoMutation { .. } => "no-mutation",
             Self::Unchanged => "unchanged",
             Self::TooLarge { .. } => "too-large",
             Self::BadPath { .. } => "bad-path",
@@ -324,7 +334,7 @@ impl CommitError {
     #[must_use]
     pub fn retry(&self) -> Retry {
         match self {
-            Self::HeadMoved { .. } => Retry::Now,
+            Self::HeadMoved { .. } | Self::NoMutation { .. } => Retry::Now,
             Self::Unknown { .. } => Retry::LookFirst,
             Self::Unchanged
             | Self::TooLarge { .. }

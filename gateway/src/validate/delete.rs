@@ -57,7 +57,12 @@ pub(super) fn delete(
     }
 }
 
-fn remove(draft: &mut Draft<'_>, target: &ObjectRef, located: &Located) -> Result<(), Vec<Refusal>> {
+/// Drafts its file without the object, or without the file.
+pub(super) fn remove(
+    draft: &mut Draft<'_>,
+    target: &ObjectRef,
+    located: &Located,
+) -> Result<(), Vec<Refusal>> {
     let refuse = |reason: String| vec![Refusal::Delete { target: target.clone(), reason }];
     let path = located.path.as_str();
     let edit_refused = |error| vec![Refusal::Edit { target: target.clone(), path: path.to_owned(), error }];

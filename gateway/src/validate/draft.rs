@@ -33,6 +33,8 @@ struct Layer {
     texts: BTreeMap<String, Option<String>>,
     /// What went of a file, as the snapshot counts.
     deleted: BTreeMap<String, BTreeSet<Place>>,
+    /// Items that came into a list: each before what stands there, as the snapshot counts.
+    came: BTreeMap<String, Vec<Place>>,
     /// Objects as they are by now; `None` for one that went.
     objects: BTreeMap<Object, Option<Value>>,
 }
@@ -83,6 +85,9 @@ impl<'a> Draft<'a> {
         self.accepted.objects.extend(own.objects);
         for (path, documents) in own.deleted {
             self.accepted.deleted.entry(path).or_default().extend(documents);
+        }
+        for (path, items) in own.came {
+            self.accepted.came.entry(path).or_default().extend(items);
         }
     }
 
@@ -168,7 +173,23 @@ impl<'a> Draft<'a> {
         let items = gone(&|other| {
             other.document == place.document && other.item.is_some() && other.item < place.item
         });
-        Place { document: place.document - documents, item: place.item.map(|item| item - items) }
+        let is_before = |other: &&Place| other.document == place.document && other.item <= place.item;
+        let came = [&self.accepted, &self.own]
+            .map(|layer| layer.came.get(path).map_or(0, |came| came.iter().filter(is_before).count()));
+        let item = place.item.map(|item| item - items + came[0] + came[1]);
+        Place { document: place.document - documents, item }
+    }
+
+    /// Notes that an item came into a list, where it stands by now.
+    pub(super) fn came(&mut self, path: &str, place: Place) {
+        let is_document = |document: &usize| {
+            let at = Place::from(*document);
+            !self.is_gone(path, at) && self.place_of(path, at).document == place.document
+        };
+        let document = (0..).find(is_document).unwrap_or_default();
+        let at = |item: usize| Place { document, item: Some(item) };
+        let item = (0..).find(|item| self.place_of(path, at(*item)).item >= place.item).unwrap_or_default();
+        self.own.came.entry(path.to_owned()).or_default().push(at(item));
     }
 
     /// Notes that an object went, and with the last item of a list its document.

@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::{Draft, Refusal, Rules, change, check_object, delete};
-use crate::edit::{section, with, without, written};
+use crate::edit::{EditError, Place, list_item, section, with, without, written};
 use crate::model::manifest::ObjectRef;
 use crate::model::patch::{Change, Changes, Patch};
 use crate::model::plugin::Grants;
@@ -21,7 +21,7 @@ const VALUE_BYTES_MAX: usize = 128;
 pub(super) struct Before {
     target: ObjectRef,
     manifest: Option<Value>,
-    /// What would be lost if it goes, where the proposal deletes it.
+    /// What is lost with it, where the proposal deletes it.
     lost: Option<Lost>,
 }
 
@@ -31,12 +31,18 @@ pub(super) fn before(draft: &Draft<'_>, changes: &Changes) -> Vec<Before> {
     for Patch { target, .. } in &changes.patches {
         if found.iter().all(|before| before.target != *target) {
             let manifest = draft.is_by_now(target);
-            let lost = manifest.as_ref().filter(|_| delete::deletes(changes, target));
-            let lost = lost.and_then(|manifest| lost_with(draft, target, manifest));
-            found.push(Before { target: target.clone(), manifest, lost });
+            found.push(Before { target: target.clone(), manifest, lost: None });
         }
     }
     found
+}
+
+/// Notes what is lost with an object that goes now: what went before it is put back after it.
+pub(super) fn losing(before: &mut [Before], draft: &Draft<'_>, target: &ObjectRef) {
+    let found = before.iter_mut().find(|before| before.target == *target && before.lost.is_none());
+    if let Some(Before { manifest: Some(manifest), lost, .. }) = found {
+        *lost = lost_with(draft, target, manifest);
+    }
 }
 
 fn lost_with(draft: &Draft<'_>, target: &ObjectRef, manifest: &Value) -> Option<Lost> {
@@ -44,18 +50,18 @@ fn lost_with(draft: &Draft<'_>, target: &ObjectRef, manifest: &Value) -> Option<
     let (place, path) = (draft.place(&located), located.path);
     let (whole_text, manifest) = (draft.text(&path), manifest.clone());
     let whole = matches!(without(whole_text, place), Ok(None));
-    let text = match place.item {
-        _ if whole => whole_text.to_owned(),
-        None => section(whole_text, place.document)?.to_owned(),
-        // An item of a list comes back as a document of its own.
-        Some(_) => written(&manifest).ok()?,
+    let (text, item) = match list_item::taken(whole_text, place) {
+        _ if whole => (whole_text.to_owned(), None),
+        Some((text, item)) => (text, Some(Box::new(item))),
+        // The last item goes with its list.
+        None => (section(whole_text, place.document)?.to_owned(), None),
     };
     let listers = draft.snapshot().listers_of(&path);
     let listed = listers.into_iter().filter(|_| whole).flat_map(|(kustomization, folder)| {
         listings(draft.text(kustomization), kustomization, folder, &path)
     });
     let listed = listed.collect();
-    Some(Lost { manifest, path, text, whole, listed })
+    Some(Lost { manifest, path, text, item, whole, listed })
 }
 
 /// What takes the proposal back, where `now` is what its objects are after it. The last one comes first.
@@ -78,7 +84,18 @@ pub(super) fn of(before: Vec<Before>, now: impl Fn(&ObjectRef) -> Option<Value>)
 /// What takes a proposal back that was made between two commits, the only one there.
 #[must_use]
 pub fn undo_between(changes: &Changes, base: &Snapshot, commit: &Snapshot) -> Vec<ObjectUndo> {
-    of(before(&Draft::new(base), changes), |target| commit.manifest(target))
+    let mut draft = Draft::new(base);
+    let mut before = before(&draft, changes);
+    for Patch { target, .. } in changes.patches.iter().filter(|patch| patch.change == Change::Delete {}) {
+        losing(&mut before, &draft, target);
+        if let Ok(located) = base.locate(target).as_ref()
+            && !draft.is_deleted(located)
+        {
+            // It went in that commit; what cannot be told of the next one then is left as it was.
+            let _is_told = delete::remove(&mut draft, target, located).is_ok();
+        }
+    }
+    of(before, |target| commit.manifest(target))
 }
 
 /// Whether an object is as it was before, in a desired state.
@@ -197,9 +214,12 @@ fn restore(
     // It stood there as it is, so nothing is asked of its schema.
     let path = lost.path.as_str();
     if draft.has(path) {
-        let text = with(draft.text(path), &lost.text, &lost.manifest);
-        let text = text.map_err(|error| refuse(format!("{path}: {error}")))?;
+        let (text, item) =
+            completed(draft.text(path), lost).map_err(|error| refuse(format!("{path}: {error}")))?;
         draft.put(path, text)?;
+        if let Some(place) = item {
+            draft.came(path, place);
+        }
     } else if lost.whole {
         draft.put(path, lost.text.clone())?;
     } else {
@@ -216,6 +236,16 @@ fn restore(
     }
     draft.now(target, lost.manifest.clone());
     Ok(Vec::new())
+}
+
+/// A file with what it has lost; where, if that is in a list.
+fn completed(text: &str, lost: &Lost) -> Result<(String, Option<Place>), EditError> {
+    let Some(item) = &lost.item else { return Ok((with(text, &lost.text)?, None)) };
+    Ok(match list_item::put_back(text, &lost.text, item)? {
+        Some((text, place)) => (text, Some(place)),
+        // Its list is gone.
+        None => (with(text, &written(&item.manifest)?)?, None),
+    })
 }
 
 fn changed_since(target: &ObjectRef, what: &str, expected: Option<&Value>, found: Option<&Value>) -> Refusal {

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use riposte::model::manifest::ObjectRef;
-use riposte::model::patch::{Change, Changes, Patch};
+use riposte::model::patch::{Change, Patch};
 use riposte::model::plugin::Grants;
 use riposte::snapshot::Snapshot;
 use riposte::validate::{Config, Guardrails, Refusals, Schemas, Validated, validate};
 use serde_json::{Value, json};
 
+use crate::harness::proposal::{changes, object_of};
 use crate::harness::sandbox::snapshot_of as snapshot;
 use crate::harness::{Fleet, Process, cloudevent, fixture};
 
@@ -30,12 +31,7 @@ const OBJECT: &str =
 
 fn object(api_version: &str, kind: &str, name: &str) -> ObjectRef {
     let namespace = if kind == "HelmRelease" { "apps" } else { "default" };
-    ObjectRef {
-        api_version: api_version.to_owned(),
-        kind: kind.to_owned(),
-        namespace: Some(namespace.to_owned()),
-        name: name.to_owned(),
-    }
+    object_of(api_version, kind, Some(namespace), name)
 }
 
 fn check(
@@ -52,9 +48,7 @@ fn check(
         ..Grants::default()
     };
     let patches = vec![Patch { target, change: Change::JsonPatch(patch) }];
-    let changes =
-        Changes { patches, title: "Change".to_owned(), reason: "because".to_owned(), expires_after_s: None };
-    validate(&changes, &grants, &Guardrails::default(), schemas, snapshot)
+    validate(&changes(patches), &grants, &Guardrails::default(), schemas, snapshot)
 }
 
 /// What is said against `spec.at` of a Widget being this value; empty when nothing is.

@@ -1,27 +1,12 @@
 //! New objects: where their files go, what lists them, and what is refused.
 
-use riposte::model::manifest::ObjectRef;
-use riposte::model::patch::{Change, Changes, Patch};
 use riposte::model::plugin::Grants;
-use riposte::snapshot::Snapshot;
-use riposte::validate::{Guardrails, Refusals, Schemas, Validated, validate};
+use riposte::validate::{Refusals, Validated};
 use serde_json::{Value, json};
 
 use crate::harness::fleet::deployment;
+use crate::harness::proposal::{check, creation, deployment_in, web};
 use crate::harness::sandbox::snapshot_of as snapshot;
-
-fn object(api_version: &str, kind: &str, namespace: &str, name: &str) -> ObjectRef {
-    ObjectRef {
-        api_version: api_version.to_owned(),
-        kind: kind.to_owned(),
-        namespace: Some(namespace.to_owned()),
-        name: name.to_owned(),
-    }
-}
-
-fn web() -> ObjectRef {
-    object("apps/v1", "Deployment", "default", "web")
-}
 
 fn policy(name: &str) -> Value {
     json!({
@@ -29,13 +14,6 @@ fn policy(name: &str) -> Value {
         "metadata": { "name": name, "namespace": "default" },
         "spec": { "podSelector": { "matchLabels": { "app": "web" } }, "policyTypes": ["Ingress", "Egress"] },
     })
-}
-
-fn creation(manifest: Value, beside: ObjectRef) -> Patch {
-    let text = |pointer: &str| manifest.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-    let target =
-        object(text("/apiVersion"), text("/kind"), text("/metadata/namespace"), text("/metadata/name"));
-    Patch { target, change: Change::Create { manifest, beside } }
 }
 
 fn grants(create: bool) -> Grants {
@@ -46,16 +24,6 @@ fn grants(create: bool) -> Grants {
         create,
         ..Grants::default()
     }
-}
-
-fn check(snapshot: &Snapshot, grants: &Grants, patches: Vec<Patch>) -> Result<Validated, Refusals> {
-    let changes = Changes {
-        patches,
-        title: "Isolate default/web".to_owned(),
-        reason: "because".to_owned(),
-        expires_after_s: None,
-    };
-    validate(&changes, grants, &Guardrails::default(), &Schemas::kubernetes(), snapshot)
 }
 
 fn files(result: Result<Validated, Refusals>) -> Vec<(String, String)> {
@@ -164,7 +132,7 @@ async fn what_may_not_be_made_is_refused_with_every_reason() {
         change(&mut manifest);
         manifest
     };
-    let dns = object("apps/v1", "Deployment", "kube-system", "dns");
+    let dns = deployment_in("kube-system", "dns");
     let in_system = with(&|manifest| manifest["metadata"]["namespace"] = json!("kube-system"));
     let mut renamed = creation(policy("isolate-web"), web());
     renamed.target.name = "another".to_owned();
@@ -182,18 +150,10 @@ async fn what_may_not_be_made_is_refused_with_every_reason() {
             creation(with(&|manifest| manifest["kind"] = json!("Secret")), web()),
             vec!["grant-kind", "schema"],
         ),
-        (
-            "nobody beside",
-            creation(policy("x"), object("apps/v1", "Deployment", "default", "nobody")),
-            vec!["unknown-object"],
-        ),
+        ("nobody beside", creation(policy("x"), deployment_in("default", "nobody")), vec!["unknown-object"]),
         ("a file that is there", creation(policy("taken"), web()), vec!["create"]),
         ("a way out", creation(policy("../../x"), web()), vec!["semantics"]),
-        (
-            "two kustomizations",
-            creation(policy("x"), object("apps/v1", "Deployment", "default", "shared")),
-            vec!["create"],
-        ),
+        ("two kustomizations", creation(policy("x"), deployment_in("default", "shared")), vec!["create"]),
     ];
     for (name, patch, kinds) in table {
         let refused = check(&snapshot, &grants(true), vec![patch]).expect_err(name);

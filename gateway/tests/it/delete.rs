@@ -1,39 +1,17 @@
 //! Objects that go: what becomes of their files and of what lists them, and what is refused.
 
-use riposte::model::manifest::ObjectRef;
-use riposte::model::patch::{Change, Changes, Patch};
+use riposte::model::patch::{Change, Patch};
 use riposte::model::plugin::Grants;
-use riposte::snapshot::Snapshot;
-use riposte::validate::{Guardrails, Refusals, Schemas, Validated, validate};
+use riposte::validate::{Refusals, Validated};
 use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
 use crate::harness::fleet::deployment;
 use crate::harness::github::{GitHub, REPOSITORY, TOKEN};
 use crate::harness::guest::{core_module, deletes, write};
+use crate::harness::proposal::{check, gone, object, to_zero, web};
 use crate::harness::sandbox::snapshot_of as snapshot;
 use crate::harness::{Fleet, Process};
-
-fn object(kind: &str, namespace: Option<&str>, name: &str) -> ObjectRef {
-    ObjectRef {
-        api_version: if kind == "Deployment" { "apps/v1" } else { "v1" }.to_owned(),
-        kind: kind.to_owned(),
-        namespace: namespace.map(str::to_owned),
-        name: name.to_owned(),
-    }
-}
-
-fn web() -> ObjectRef {
-    object("Deployment", Some("default"), "web")
-}
-
-fn gone(target: ObjectRef) -> Patch {
-    Patch { target, change: Change::Delete {} }
-}
-
-fn scaled(target: ObjectRef) -> Patch {
-    Patch { target, change: Change::MergePatch(json!({ "spec": { "replicas": 0 } })) }
-}
 
 fn grants() -> Grants {
     let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
@@ -44,16 +22,6 @@ fn grants() -> Grants {
         delete: true,
         ..Grants::default()
     }
-}
-
-fn check(snapshot: &Snapshot, grants: &Grants, patches: Vec<Patch>) -> Result<Validated, Refusals> {
-    let changes = Changes {
-        patches,
-        title: "Delete default/web".to_owned(),
-        reason: "because".to_owned(),
-        expires_after_s: None,
-    };
-    validate(&changes, grants, &Guardrails::default(), &Schemas::kubernetes(), snapshot)
 }
 
 /// Every file that changes; without a text if it goes.
@@ -183,9 +151,9 @@ async fn several_objects_of_one_file_can_go_and_others_change() {
     let snapshot = snapshot(&[("all.yaml", &all), ("kustomization.yaml", "resources: [all.yaml]\n")]).await;
     let named = |name: &str| object("Deployment", Some("default"), name);
     let orders = [
-        vec![gone(named("a")), scaled(named("b")), gone(named("c")), scaled(named("d"))],
-        vec![scaled(named("d")), gone(named("c")), gone(named("a")), scaled(named("b"))],
-        vec![gone(named("c")), gone(named("c")), scaled(named("d")), scaled(named("b")), gone(named("a"))],
+        vec![gone(named("a")), to_zero(named("b")), gone(named("c")), to_zero(named("d"))],
+        vec![to_zero(named("d")), gone(named("c")), gone(named("a")), to_zero(named("b"))],
+        vec![gone(named("c")), gone(named("c")), to_zero(named("d")), to_zero(named("b")), gone(named("a"))],
     ];
     for patches in orders {
         let to_zero = |name: &str| deployment(name).replace("replicas: 3", "replicas: 0");
@@ -266,8 +234,8 @@ async fn what_may_not_go_is_refused_with_every_reason() {
             vec!["protected"],
         ),
         ("in two places", grants(), vec![gone(in_default("twice"))], vec!["ambiguous-object"]),
-        ("changed before", grants(), vec![scaled(web()), gone(web())], vec!["delete"]),
-        ("changed after", grants(), vec![gone(web()), scaled(web())], vec!["delete"]),
+        ("changed before", grants(), vec![to_zero(web()), gone(web())], vec!["delete"]),
+        ("changed after", grants(), vec![gone(web()), to_zero(web())], vec!["delete"]),
         ("made anew", grants(), vec![gone(web()), made], vec!["delete"]),
     ];
     for (name, grants, patches, kinds) in table {

@@ -3,47 +3,31 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use riposte::model::manifest::ObjectRef;
-use riposte::model::patch::{Change, Changes, Patch};
+use riposte::model::patch::Patch;
 use riposte::model::plugin::Grants;
 use riposte::snapshot::Snapshot;
 use riposte::validate::{Draft, Guardrails, Refusals, Schemas, Validated, add, validate};
 use serde_json::{Value, json};
 
 use crate::harness::fleet::deployment;
+use crate::harness::proposal::{self, changes, creation, deployment_in, gone, object};
 use crate::harness::sandbox::snapshot_of;
 
 type Files = BTreeMap<String, String>;
-
-fn object(kind: &str, name: &str) -> ObjectRef {
-    let api_version = if kind == "Deployment" { "apps/v1" } else { "v1" };
-    ObjectRef {
-        api_version: api_version.to_owned(),
-        kind: kind.to_owned(),
-        namespace: Some("default".to_owned()),
-        name: name.to_owned(),
-    }
-}
-
-fn merge(name: &str, patch: Value) -> Patch {
-    Patch { target: object("Deployment", name), change: Change::MergePatch(patch) }
-}
-
-fn delete(kind: &str, name: &str) -> Patch {
-    Patch { target: object(kind, name), change: Change::Delete {} }
-}
 
 fn create(name: &str, value: &str) -> Patch {
     let manifest = json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name, "namespace": "default" },
         "data": { "key": value },
     });
-    let beside = object("Deployment", "a");
-    Patch { target: object("ConfigMap", name), change: Change::Create { manifest, beside } }
+    creation(manifest, deployment_in("default", "a"))
 }
 
 /// What is proposed, in every order that a walk through them comes to.
 fn proposals() -> Vec<Vec<Patch>> {
+    let in_default = |kind: &str, name: &str| object(kind, Some("default"), name);
+    let delete = |kind: &str, name: &str| gone(in_default(kind, name));
+    let merge = |name: &str, patch: Value| proposal::merge(in_default("Deployment", name), patch);
     let scale = |name: &str, replicas: i64| merge(name, json!({ "spec": { "replicas": replicas } }));
     let label = |name: &str, key: &str| merge(name, json!({ "metadata": { "labels": { key: "x" } } }));
     vec![
@@ -75,15 +59,6 @@ async fn snapshot(files: &Files) -> Arc<Snapshot> {
     snapshot_of(&files).await
 }
 
-fn changes(patches: &[Patch]) -> Changes {
-    Changes {
-        patches: patches.to_vec(),
-        title: "Change".to_owned(),
-        reason: "because".to_owned(),
-        expires_after_s: None,
-    }
-}
-
 fn grants() -> Grants {
     let owned = |text: &str| vec![text.to_owned()];
     let kinds = [owned("Deployment"), owned("ConfigMap")].concat();
@@ -92,7 +67,7 @@ fn grants() -> Grants {
 }
 
 fn alone(snapshot: &Snapshot, patches: &[Patch]) -> Result<Validated, Refusals> {
-    validate(&changes(patches), &grants(), &Guardrails::default(), &Schemas::kubernetes(), snapshot)
+    validate(&changes(patches.to_vec()), &grants(), &Guardrails::default(), &Schemas::kubernetes(), snapshot)
 }
 
 /// The files after a change.
@@ -120,7 +95,7 @@ async fn a_draft_of_many_is_one_after_the_other() {
             // A walk that is the same in every run and meets each pair sooner or later.
             at = (at * 31 + walk * 7 + step + 1) % proposals.len();
             let said = format!("walk {walk}, step {step}, proposal {at}");
-            let joined = add(&mut draft, &changes(&proposals[at]), &grants(), &guardrails, &schemas);
+            let joined = add(&mut draft, &changes(proposals[at].clone()), &grants(), &guardrails, &schemas);
             let snapshot = snapshot(&one_by_one).await;
             match (joined, alone(&snapshot, &proposals[at])) {
                 (Ok(Some(piece)), Ok(Validated::Change(change))) => {

@@ -1,128 +1,23 @@
 //! An API server is asked before a commit: what it refuses is refused, and while it is away all waits.
-//!
-//! The server speaks what a real one has answered.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::Full;
 use riposte::model::manifest::ObjectRef;
 use riposte::repository::Retry;
 use riposte::validate::{DryRun, DryRunConfig, DryRunError};
 use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
-use crate::harness::http::{Cut, Server};
+use crate::harness::api_server::{ApiServer, fine, kubeconfig, status};
+use crate::harness::proposal::object_of;
 use crate::harness::sandbox::POD;
 use crate::harness::{Fleet, Process, cloudevent, shell_in};
 
-/// What is answered to a change: a status, and a body.
-type Answer = (u16, Value);
-
-/// A request, its token, and its body.
-type Asked = (String, Option<String>, Value);
-
-/// An API server with these answers, one a request that changes something, the last one for ever.
-struct ApiServer {
-    server: Server,
-    seen: Arc<Mutex<Vec<Asked>>>,
-}
-
-impl ApiServer {
-    async fn answering(answers: Vec<Answer>) -> Self {
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let (answers, sink) = (Arc::new(Mutex::new(answers)), Arc::clone(&seen));
-        let server = Server::start(move |request: Request<Bytes>| {
-            let (answers, sink) = (Arc::clone(&answers), Arc::clone(&sink));
-            async move {
-                // As a real one does, of a look-up too.
-                let is_typed = request.headers().contains_key("content-type");
-                let (status, body) = match request.method().as_str() {
-                    method if is_typed != (method == "PATCH") => {
-                        (415, json!({ "message": "415: Unsupported Media Type" }))
-                    }
-                    "GET" => discovery(request.uri().path()),
-                    _ => {
-                        let mut answers = answers.lock().unwrap();
-                        if answers.len() > 1 { answers.remove(0) } else { answers[0].clone() }
-                    }
-                };
-                let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
-                let shown = format!("{} {}", request.method(), request.uri());
-                let body_sent = serde_json::from_slice(request.body()).unwrap_or_default();
-                sink.lock().unwrap().push((shown, header("authorization").map(str::to_owned), body_sent));
-                if status == 0 {
-                    return Err(Cut);
-                }
-                let response = Response::builder().status(status).header("content-type", "application/json");
-                Ok(response.body(Full::from(body.to_string())).unwrap())
-            }
-        })
-        .await;
-        Self { server, seen }
-    }
-
-    /// A kubeconfig for it, with more about the user.
-    fn kubeconfig(&self, fleet: &Fleet, user: &Value) -> PathBuf {
-        kubeconfig(fleet, &json!({ "server": self.server.origin() }), user)
-    }
-
-    fn seen(&self) -> Vec<Asked> {
-        self.seen.lock().unwrap().clone()
-    }
-}
-
-fn kubeconfig(fleet: &Fleet, cluster: &Value, user: &Value) -> PathBuf {
-    let config = json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "here", "preferences": {},
-        "contexts": [
-            { "name": "elsewhere", "context": { "cluster": "none", "user": "none" } },
-            { "name": "here", "context": { "cluster": "one", "user": "riposte" } },
-        ],
-        "clusters": [{ "name": "one", "cluster": cluster }],
-        "users": [{ "name": "riposte", "user": user }],
-    });
-    fleet.beside("kubeconfig", &serde_yaml::to_string(&config).unwrap())
-}
-
-fn discovery(path: &str) -> Answer {
-    let resource = |name: &str, kind: &str, namespaced: bool| json!({ "name": name, "singularName": "", "namespaced": namespaced, "kind": kind, "verbs": ["patch"] });
-    let (group, resources) = match path {
-        "/apis/apps/v1" => {
-            let scale = resource("deployments/scale", "Deployment", true);
-            ("apps/v1", vec![scale, resource("deployments", "Deployment", true)])
-        }
-        "/api/v1" => ("v1", vec![resource("namespaces", "Namespace", false), resource("pods", "Pod", true)]),
-        _ => return (404, json!("404 page not found\n")),
-    };
-    (
-        200,
-        json!({ "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group, "resources": resources }),
-    )
-}
-
-fn status(code: u16, reason: &str, message: &str) -> Answer {
-    let body = json!({
-        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message,
-        "reason": reason, "code": code,
-    });
-    (code, body)
-}
-
-fn fine() -> Answer {
-    (200, json!({ "kind": "Deployment", "apiVersion": "apps/v1", "metadata": { "name": "web" } }))
-}
-
 fn object(api_version: &str, kind: &str, namespace: Option<&str>, name: &str) -> (ObjectRef, Value) {
-    let target = ObjectRef {
-        api_version: api_version.to_owned(),
-        kind: kind.to_owned(),
-        namespace: namespace.map(str::to_owned),
-        name: name.to_owned(),
-    };
-    (target, json!({ "apiVersion": api_version, "kind": kind, "metadata": { "name": name } }))
+    (
+        object_of(api_version, kind, namespace, name),
+        json!({ "apiVersion": api_version, "kind": kind, "metadata": { "name": name } }),
+    )
 }
 
 fn dry_run(kubeconfig: PathBuf) -> Result<DryRun, DryRunError> {
@@ -315,7 +210,7 @@ async fn riposte_check_says_which_api_server_is_asked() {
         let output = command.args(["check", "--offline", "--config"]).arg(config).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert_eq!(output.status.success(), ok, "{said}");
-        let expected = if ok { server.server.origin() } else { "exec, which is not supported".to_owned() };
+        let expected = if ok { server.origin() } else { "exec, which is not supported".to_owned() };
         assert!(said.contains(&expected), "{said}");
     }
 }

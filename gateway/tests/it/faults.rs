@@ -2,7 +2,7 @@
 //! reason in the interface, and when the remote is well again one commit of it is in the branch, without
 //! a restart.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -87,11 +87,28 @@ impl Scene {
         self.fleet.bare.git(&["update-ref", "refs/heads/main", to]);
     }
 
-    /// A commit of the branch's files without a history.
-    fn orphan(&self) -> String {
+    /// The branch has a commit of its files without a history.
+    fn begin_anew(&self) {
         let identity = ["-c", "user.name=p", "-c", "user.email=p@x"];
         let make = [&identity[..], &["commit-tree", "main^{tree}", "-m", "All anew"]].concat();
-        self.fleet.bare.git(&make).trim().to_owned()
+        self.move_main(self.fleet.bare.git(&make).trim());
+    }
+
+    fn lose_branch(&self) {
+        self.fleet.bare.git(&["branch", "-m", "main", "gone"]);
+    }
+
+    fn find_branch(&self) {
+        self.fleet.bare.git(&["branch", "-m", "gone", "main"]);
+    }
+
+    fn damage_clone(&self) {
+        let clone = self.clone_dir();
+        for entry in std::fs::read_dir(clone.join("objects/pack")).unwrap().flatten() {
+            std::fs::remove_file(entry.path()).unwrap();
+            std::fs::write(entry.path(), "torn").unwrap();
+        }
+        std::fs::remove_file(clone.join("HEAD")).unwrap();
     }
 
     /// How many commits of the branch are a reaction's.
@@ -242,14 +259,6 @@ fn well(scene: &Scene) {
     scene.remote.faults().heal();
 }
 
-fn damage(clone: &Path) {
-    for entry in std::fs::read_dir(clone.join("objects/pack")).unwrap().flatten() {
-        std::fs::remove_file(entry.path()).unwrap();
-        std::fs::write(entry.path(), "torn").unwrap();
-    }
-    std::fs::remove_file(clone.join("HEAD")).unwrap();
-}
-
 macro_rules! faults {
     ($($name:ident: $on:ident, $inject:expr, $met:expr, $heal:expr;)*) => {
         $(
@@ -344,12 +353,9 @@ faults! {
         Met::Held("forbidden", "suspended"),
         |scene| scene.github.app().is_suspended = false;
 
-    a_deleted_branch: GitHub,
-        |scene| drop(scene.fleet.bare.git(&["branch", "-m", "main", "gone"])),
-        Met::Unread("not-found", "branch main"),
-        |scene| drop(scene.fleet.bare.git(&["branch", "-m", "gone", "main"]));
-    another_history: GitHub, |scene| scene.move_main(&scene.orphan()), Met::Settled, nothing;
-    a_corrupt_clone: GitHub, |scene| damage(&scene.clone_dir()), Met::Settled, nothing;
+    a_deleted_branch: GitHub, Scene::lose_branch, Met::Unread("not-found", "branch main"), Scene::find_branch;
+    another_history: GitHub, Scene::begin_anew, Met::Settled, nothing;
+    a_corrupt_clone: GitHub, Scene::damage_clone, Met::Settled, nothing;
 
     git_status_401: Git,
         |scene| scene.is_known.store(false, Ordering::SeqCst),
@@ -384,12 +390,9 @@ faults! {
         ),
         Met::Held("unreachable", "Internal API unreachable"),
         |scene| std::fs::remove_file(scene.fleet.bare.path().join("hooks/pre-receive")).unwrap();
-    git_deleted_branch: Git,
-        |scene| drop(scene.fleet.bare.git(&["branch", "-m", "main", "gone"])),
-        Met::Unread("not-found", "branch main"),
-        |scene| drop(scene.fleet.bare.git(&["branch", "-m", "gone", "main"]));
-    git_another_history: Git, |scene| scene.move_main(&scene.orphan()), Met::Settled, nothing;
-    git_corrupt_clone: Git, |scene| damage(&scene.clone_dir()), Met::Settled, nothing;
+    git_deleted_branch: Git, Scene::lose_branch, Met::Unread("not-found", "branch main"), Scene::find_branch;
+    git_another_history: Git, Scene::begin_anew, Met::Settled, nothing;
+    git_corrupt_clone: Git, Scene::damage_clone, Met::Settled, nothing;
     git_another_server: Tls,
         |scene| scene.identity.become_another("keys/tls-elsewhere.pem"),
         Met::Unread("untrusted", ""),

@@ -3,17 +3,17 @@
 
 use std::path::PathBuf;
 
-use riposte::model::patch::{Change, Changes, Patch};
 use riposte::repository::Repository;
 use riposte::snapshot::{ClusterFolder, OwnerLookupError, Snapshot};
-use riposte::validate::{Guardrails, Schemas, Validated, validate};
+use riposte::validate::Validated;
 use serde_json::{Value, json};
 
 use crate::harness::fleet::deployment;
 use crate::harness::git::config;
+use crate::harness::proposal::{check, deployment_in, gone, merge};
 use crate::harness::sandbox::snapshot_of as snapshot;
 use crate::harness::{Fleet, Process, shell_in};
-use crate::overlay::{grants, named, refused, to_zero, written};
+use crate::overlay::{grants, refused, to_zero, written};
 
 /// A Flux Kustomization, with more lines in its `spec`.
 fn flux(name: &str, path: &str, more: &str) -> String {
@@ -64,15 +64,18 @@ fn one_cluster(more: &str) -> Vec<(String, String)> {
 async fn what_flux_says_of_a_folder_is_true_of_its_objects() {
     let more = "  targetNamespace: shop\n  suspend: true\n  commonMetadata:\n    labels: {by: flux}\n  patches:\n    - patch: |\n        - op: replace\n          path: /spec/replicas\n          value: 9\n      target: {kind: Deployment, name: web}\n";
     let snapshot = of(&one_cluster(more)).await;
-    assert_eq!(snapshot.list("Deployment", None), [named("shop", "an-api"), named("shop", "web")]);
-    let web = snapshot.manifest(&named("shop", "web")).unwrap();
+    assert_eq!(
+        snapshot.list("Deployment", None),
+        [deployment_in("shop", "an-api"), deployment_in("shop", "web")]
+    );
+    let web = snapshot.manifest(&deployment_in("shop", "web")).unwrap();
     assert_eq!(web["spec"]["replicas"], 9);
     assert_eq!(web["metadata"]["labels"], json!({ "by": "flux" }));
-    let found = written(&snapshot, named("shop", "web"), to_zero());
+    let found = written(&snapshot, deployment_in("shop", "web"), to_zero());
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].0, "clusters/prod/apps.yaml");
     assert_eq!(found[0].1, flux("apps", "./apps", &more.replace("value: 9", "value: 0")));
-    let found = written(&snapshot, named("shop", "an-api"), to_zero());
+    let found = written(&snapshot, deployment_in("shop", "an-api"), to_zero());
     assert_eq!(found, [file("apps/api/api.yaml", &deployment("api").replace("replicas: 3", "replicas: 0"))]);
     // Another repository's folder is another folder.
     let foreign = "apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: theirs, namespace: flux-system}\n";
@@ -90,17 +93,17 @@ async fn variables_of_flux_are_left_alone_and_never_let_in() {
     let web = deployment("web").replace("image: alpine", "image: alpine:${tag}");
     let mut files = one_cluster("  postBuild: {substitute: {tag: '3'}}\n");
     files[4].1.clone_from(&web);
-    let found = written(&*of(&files).await, named("default", "web"), to_zero());
+    let found = written(&*of(&files).await, deployment_in("default", "web"), to_zero());
     assert_eq!(found, [file("apps/web/web.yaml", &web.replace("replicas: 3", "replicas: 0"))]);
     let inside = json!({ "spec": { "template": { "metadata": { "annotations": { "a": "${tag}" } } } } });
-    let said = refused(&*of(&files).await, named("default", "web"), inside);
+    let said = refused(&*of(&files).await, deployment_in("default", "web"), inside);
     assert!(
         said.contains("Flux replaces variables in /spec/template/metadata/annotations (postBuild)"),
         "{said}"
     );
     files[4].1 = web.replace("name: web #", "namespace: ${where}\n  name: web #");
     let snapshot = of(&files).await;
-    let said = refused(&snapshot, named("${where}", "web"), to_zero());
+    let said = refused(&snapshot, deployment_in("${where}", "web"), to_zero());
     assert!(said.contains("replaces variables in its name or namespace"), "{said}");
     let mut files = one_cluster("");
     files[3].1 = files[3].1.replace("./apps", "./apps/${which}");
@@ -171,26 +174,29 @@ async fn a_pod_that_no_manifest_makes_belongs_to_the_one_release_of_its_name() {
     assert_eq!(snapshot.owner("default", "podinfo-77789455d6-m7flp"), Err(OwnerLookupError::Unknown));
     let both = snapshot.owner("podinfo", "podinfo-other-77789455d6-m7flp");
     assert!(matches!(&both, Err(OwnerLookupError::Ambiguous(found)) if found.len() == 2), "{both:?}");
-    assert_eq!(snapshot.owner("default", "web-77789455d6-m7flp"), Ok(named("default", "web")));
+    assert_eq!(snapshot.owner("default", "web-77789455d6-m7flp"), Ok(deployment_in("default", "web")));
 }
 
 #[tokio::test]
 async fn each_cluster_has_its_own_and_what_is_shared_changes_for_one() {
     let files = two_clusters();
     let all = of(&files).await;
-    let agent = written(&all, named("default", "agent"), to_zero());
+    let agent = written(&all, deployment_in("default", "agent"), to_zero());
     assert_eq!(agent[0].0, "infra/agent.yaml", "without clusters, what is the same everywhere is one object");
     let mut shared = files.clone();
     let infra = shared.iter_mut().find(|(path, _)| path == "infra/kustomization.yaml").unwrap();
     infra.1.push_str("replicas:\n  - name: agent\n    count: 2\n");
     let expected = infra.1.replace("count: 2", "count: 0");
-    let found = written(&*of(&shared).await, named("default", "agent"), to_zero());
+    let found = written(&*of(&shared).await, deployment_in("default", "agent"), to_zero());
     assert_eq!(found, [file("infra/kustomization.yaml", &expected)]);
     let snapshot = clustered(&files).await;
     let staging = snapshot.of_cluster("staging").unwrap();
-    assert_eq!(staging.list("Deployment", None), [named("default", "agent"), named("default", "web")]);
+    assert_eq!(
+        staging.list("Deployment", None),
+        [deployment_in("default", "agent"), deployment_in("default", "web")]
+    );
     assert!(snapshot.of_cluster("else").is_err());
-    let found = written(&staging, named("default", "web"), to_zero());
+    let found = written(&staging, deployment_in("default", "web"), to_zero());
     let overlay = &files.iter().find(|(path, _)| path == "apps/staging/kustomization.yaml").unwrap().1;
     assert_eq!(
         found,
@@ -203,7 +209,7 @@ async fn each_cluster_has_its_own_and_what_is_shared_changes_for_one() {
     assert_eq!(staging.manifest(&release).unwrap()["spec"]["values"]["host"], "podinfo.staging");
     assert_eq!(staging.owner("podinfo", "podinfo-redis-0"), Ok(release.clone()));
     // One folder is applied to both: Flux' own object of the cluster is what is left.
-    let found = written(&staging, named("default", "agent"), to_zero());
+    let found = written(&staging, deployment_in("default", "agent"), to_zero());
     let expected = flux(
         "infra",
         "./infra",
@@ -222,12 +228,9 @@ async fn flux_own_object_is_found_where_it_stands_after_a_deletion() {
     let alone = infra.1.clone();
     infra.1 = format!("{}---\n{alone}", deployment("gone"));
     let staging = clustered(&files).await.of_cluster("staging").unwrap();
-    let patch = |name: &str, change: Change| Patch { target: named("default", name), change };
-    let patches = vec![patch("gone", Change::Delete {}), patch("agent", Change::MergePatch(to_zero()))];
-    let changes =
-        Changes { patches, title: "Change".to_owned(), reason: "because".to_owned(), expires_after_s: None };
-    let validated =
-        validate(&changes, &grants(), &Guardrails::default(), &Schemas::kubernetes(), &staging).unwrap();
+    let object = |name: &str| deployment_in("default", name);
+    let patches = vec![gone(object("gone")), merge(object("agent"), to_zero())];
+    let validated = check(&staging, &grants(), patches).unwrap();
     let Validated::Change(change) = validated else { panic!("nothing to do") };
     let [changed] = change.files() else { panic!("{:?}", change.files()) };
     let text = changed.content.as_deref().unwrap();

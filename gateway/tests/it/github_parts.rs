@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use riposte::model::manifest::{CommitSha, ObjectRef};
+use riposte::model::manifest::CommitSha;
 use riposte::repository::{CommitError, FileChange, ProposalBranch, PullRequestDraft, Repository, Retry};
 use serde_json::json;
 use tempfile::{TempDir, tempdir};
 
 use crate::harness::git::{Bare, change, config, removal};
 use crate::harness::github::{Fault, GitHub, REPOSITORY, TOKEN};
+use crate::harness::proposal::web;
 
 const MESSAGE: &str = "Scale web to 0: Shell\n\n> output\n\nRiposte-Reaction: j1/r9\n";
 const TRAILER: &str = "Riposte-Reaction: j1/r9";
@@ -77,6 +78,8 @@ async fn a_server_without_the_mutation_is_asked_for_it_once() {
     let scene = Scene::new().await;
     scene.github.forget_the_mutation();
     let mut base = scene.base.clone();
+    let unable = scene.repository.commit(&base, &change("b.yaml", "b: 2\n"), MESSAGE).await.unwrap_err();
+    assert_eq!((unable.kind(), unable.retry()), ("no-mutation", Retry::Now), "{unable}");
     for round in 2..4 {
         let files = change("b.yaml", &format!("b: {round}\n"));
         base = scene.repository.commit(&base, &files, MESSAGE).await.unwrap();
@@ -176,14 +179,8 @@ async fn a_tree_that_is_not_ours_is_not_committed() {
 #[tokio::test]
 async fn a_pull_request_keeps_a_file_executable_too() {
     let scene = Scene::new().await;
-    let target = ObjectRef {
-        api_version: "apps/v1".to_owned(),
-        kind: "Deployment".to_owned(),
-        namespace: Some("default".to_owned()),
-        name: "web".to_owned(),
-    };
     let draft = PullRequestDraft {
-        branch: ProposalBranch::new("p", &[&target]),
+        branch: ProposalBranch::new("p", &[&web()]),
         title: "Scale".to_owned(),
         body: "<!-- r1 -->".to_owned(),
         marker: "<!-- r1 -->".to_owned(),

@@ -435,6 +435,8 @@ async fn every_request_of_an_app_and_of_parts(bare: &Bare, github: &GitHub) {
     github.forget_the_mutation();
     let base = repository.head().await.unwrap();
     let files = [change("parts.yaml", "p: 1\n"), removal("c.yaml")].concat();
+    let unable = repository.commit(&base, &files, MESSAGE).await.unwrap_err();
+    assert_eq!(unable.kind(), "no-mutation", "{unable}");
     repository.commit(&base, &files, MESSAGE).await.unwrap();
 }
 

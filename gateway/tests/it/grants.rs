@@ -1,44 +1,15 @@
 //! How far a plugin's grants reach, and what the guardrails forbid whatever they say.
 
 use riposte::model::manifest::ObjectRef;
-use riposte::model::patch::{Change, Changes, Patch};
+use riposte::model::patch::{Change, Patch};
 use riposte::model::plugin::Grants;
 use riposte::snapshot::Snapshot;
 use riposte::validate::{Guardrails, Refusals, Schemas, Validated, Window, validate};
 use serde_json::{Value, json};
 
 use crate::harness::fleet::deployment;
+use crate::harness::proposal::{self, changes, creation, gone, merge, object, to_zero, web};
 use crate::harness::sandbox::snapshot_of as snapshot;
-
-fn object(kind: &str, namespace: Option<&str>, name: &str) -> ObjectRef {
-    let api_version = match kind {
-        "Deployment" => "apps/v1",
-        "NetworkPolicy" => "networking.k8s.io/v1",
-        _ => "v1",
-    };
-    ObjectRef {
-        api_version: api_version.to_owned(),
-        kind: kind.to_owned(),
-        namespace: namespace.map(str::to_owned),
-        name: name.to_owned(),
-    }
-}
-
-fn web() -> ObjectRef {
-    object("Deployment", Some("default"), "web")
-}
-
-fn merge(target: ObjectRef, patch: Value) -> Patch {
-    Patch { target, change: Change::MergePatch(patch) }
-}
-
-fn to_zero(target: ObjectRef) -> Patch {
-    merge(target, json!({ "spec": { "replicas": 0 } }))
-}
-
-fn gone(target: ObjectRef) -> Patch {
-    Patch { target, change: Change::Delete {} }
-}
 
 /// A NetworkPolicy with these labels, beside `web`.
 fn policy(labels: &Value) -> Patch {
@@ -47,8 +18,7 @@ fn policy(labels: &Value) -> Patch {
         "metadata": { "name": "isolate-web", "namespace": "default", "labels": labels },
         "spec": { "podSelector": {}, "policyTypes": ["Ingress"] },
     });
-    let target = object("NetworkPolicy", Some("default"), "isolate-web");
-    Patch { target, change: Change::Create { manifest, beside: web() } }
+    creation(manifest, web())
 }
 
 /// Everything, but for what `narrower` says.
@@ -63,9 +33,7 @@ fn grants(narrower: Value) -> Grants {
 
 fn check(snapshot: &Snapshot, grants: &Grants, guardrails: &Value, patches: Vec<Patch>) -> Vec<String> {
     let guardrails: Guardrails = serde_json::from_value(guardrails.clone()).unwrap();
-    let changes =
-        Changes { patches, title: "Change".to_owned(), reason: "because".to_owned(), expires_after_s: None };
-    match validate(&changes, grants, &guardrails, &Schemas::kubernetes(), snapshot) {
+    match validate(&changes(patches), grants, &guardrails, &Schemas::kubernetes(), snapshot) {
         Ok(Validated::Change(_)) => Vec::new(),
         Ok(Validated::Unchanged) => vec!["unchanged".to_owned()],
         Err(refusals) => refusals.reasons().iter().map(|refusal| refusal.kind().to_owned()).collect(),
@@ -260,17 +228,9 @@ async fn what_is_not_granted_is_not_told_from() {
     ] {
         for patch in &patches {
             let patch = Patch { target: target.clone(), change: Change::JsonPatch(patch.clone()) };
-            let changes = Changes {
-                patches: vec![patch],
-                title: "Change".to_owned(),
-                reason: String::new(),
-                expires_after_s: None,
-            };
-            let grants = grants(narrower.clone());
-            let refused =
-                validate(&changes, &grants, &Guardrails::default(), &Schemas::kubernetes(), &snapshot);
+            let refused = proposal::check(&snapshot, &grants(narrower.clone()), vec![patch.clone()]);
             let refusals = refused.unwrap_err();
-            assert_eq!(refusals.reasons().len(), 1, "{changes:?}: {refusals}");
+            assert_eq!(refusals.reasons().len(), 1, "{patch:?}: {refusals}");
             assert!(refusals.reasons()[0].kind().starts_with("grant-"), "{refusals}");
             assert!(!refusals.to_string().contains("aHVudGVyMg"), "{refusals}");
         }

@@ -1,5 +1,6 @@
 //! What the tests run against: real parts where they can run, servers that behave like them elsewhere.
 
+pub(crate) mod api_server;
 pub(crate) mod connection;
 pub(crate) mod fault;
 pub(crate) mod fleet;
@@ -8,6 +9,7 @@ pub(crate) mod github;
 pub(crate) mod guest;
 pub(crate) mod http;
 pub(crate) mod process;
+pub(crate) mod proposal;
 pub(crate) mod sandbox;
 
 pub(crate) use connection::{Answer, Connection};

@@ -7,7 +7,6 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use riposte::model::manifest::ObjectRef;
 use riposte::repository::Repository;
 use riposte::snapshot::{LookupError, Snapshot};
 use serde_json::json;
@@ -15,6 +14,7 @@ use tempfile::tempdir;
 
 use crate::harness::fleet::deployment;
 use crate::harness::git::{Bare, config};
+use crate::harness::proposal::deployment_in;
 
 type Files = BTreeMap<String, String>;
 
@@ -188,15 +188,6 @@ proptest! {
     }
 }
 
-fn web(namespace: &str) -> ObjectRef {
-    ObjectRef {
-        api_version: "apps/v1".to_owned(),
-        kind: "Deployment".to_owned(),
-        namespace: Some(namespace.to_owned()),
-        name: "web".to_owned(),
-    }
-}
-
 fn files(list: &[(&str, &str)]) -> Files {
     list.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect()
 }
@@ -243,7 +234,7 @@ async fn a_file_that_cannot_be_read_is_left_out_alone() {
             snapshot.skipped().iter().map(|(path, reason)| format!("{path}: {reason}")).collect();
         assert!(skipped.iter().any(|skipped| skipped.starts_with(words)), "{skipped:?}");
         // What a kustomization that is not read gives to the files below it is not known.
-        let below = snapshot.locate(&web("default")).map(|found| found.path);
+        let below = snapshot.locate(&deployment_in("default", "web")).map(|found| found.path);
         if path.starts_with("a/") {
             assert_eq!(below, Err(LookupError::Unknown), "{path}");
             let words =
@@ -251,7 +242,7 @@ async fn a_file_that_cannot_be_read_is_left_out_alone() {
             assert!(skipped.iter().any(|skipped| skipped.starts_with(&words)), "{skipped:?}");
         } else {
             assert_eq!(below, Ok("a/b/web.yaml".to_owned()));
-            let may_have = snapshot.may_have(&web("elsewhere"));
+            let may_have = snapshot.may_have(&deployment_in("elsewhere", "web"));
             assert_eq!(may_have.map(|(path, _)| path), Some("large.yaml"), "nobody knows what is in it");
         }
         assert_eq!(snapshot.files().len(), 3);

@@ -1,12 +1,14 @@
-//! Objects in a `kind: List`: found, changed and deleted where they stand.
+//! Objects in a `kind: List`: found, changed, deleted and put back where they stand.
 
 use riposte::model::manifest::ObjectRef;
-use riposte::model::patch::{Change, Changes, Patch};
+use riposte::model::patch::{Change, Patch};
 use riposte::model::plugin::Grants;
+use riposte::model::undo::ObjectUndo;
 use riposte::snapshot::{LookupError, Snapshot};
-use riposte::validate::{Guardrails, Refusals, Schemas, Validated, validate};
+use riposte::validate::{Draft, Guardrails, Refusals, Schemas, Validated, add};
 use serde_json::json;
 
+use crate::harness::proposal::{self, changes, gone, merge, object};
 use crate::harness::sandbox::snapshot_of as snapshot;
 
 /// A list as `kubectl get -o yaml` writes it, between two other documents.
@@ -16,24 +18,24 @@ const LIST: &str = "# first\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: f
     ---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: last}\ndata: {x: '1'}\n";
 
 fn map(name: &str) -> ObjectRef {
-    let (api_version, kind) = ("v1".to_owned(), "ConfigMap".to_owned());
-    ObjectRef { api_version, kind, namespace: Some("default".to_owned()), name: name.to_owned() }
+    object("ConfigMap", Some("default"), name)
 }
 
 fn set(name: &str, value: &str) -> Patch {
-    Patch { target: map(name), change: Change::MergePatch(json!({ "data": { "x": value } })) }
+    merge(map(name), json!({ "data": { "x": value } }))
 }
 
 fn delete(name: &str) -> Patch {
-    Patch { target: map(name), change: Change::Delete {} }
+    gone(map(name))
+}
+
+fn grants() -> Grants {
+    let grants = json!({ "kinds": ["ConfigMap"], "namespaces": ["*"], "fields": ["/data"], "delete": true });
+    serde_json::from_value(grants).unwrap()
 }
 
 fn check(snapshot: &Snapshot, patches: Vec<Patch>) -> Result<Validated, Refusals> {
-    let changes =
-        Changes { patches, title: "Change".to_owned(), reason: "because".to_owned(), expires_after_s: None };
-    let grants = json!({ "kinds": ["ConfigMap"], "namespaces": ["*"], "fields": ["/data"], "delete": true });
-    let grants: Grants = serde_json::from_value(grants).unwrap();
-    validate(&changes, &grants, &Guardrails::default(), &Schemas::kubernetes(), snapshot)
+    proposal::check(snapshot, &grants(), patches)
 }
 
 async fn after(text: &str, patches: Vec<Patch>) -> Option<String> {
@@ -117,4 +119,129 @@ async fn one_object_in_two_places_and_items_that_say_no_kind_are_refused() {
     let skipped: Vec<_> = snapshot.skipped().iter().map(|(path, _)| path.as_str()).collect();
     assert_eq!(skipped, ["nested.yaml", "of-one-kind.yaml"], "{:?}", snapshot.skipped());
     assert_eq!(snapshot.list("AllowList", None).len(), 1, "a kind of its own");
+}
+
+/// What takes back that these are deleted, read back from how it is stored, and the text without them.
+async fn deleted(text: &str, names: &[&str]) -> (Vec<Patch>, Option<String>) {
+    let snapshot = snapshot(&[("all.yaml", text)]).await;
+    let mut draft = Draft::new(&snapshot);
+    let patches = changes(names.iter().map(|name| delete(name)).collect());
+    let piece = add(&mut draft, &patches, &grants(), &Guardrails::default(), &Schemas::kubernetes());
+    let undone = piece.unwrap().unwrap().undo().to_vec();
+    draft.accept("it");
+    let Validated::Change(change) = draft.finish() else { panic!("{text}") };
+    let stored = serde_json::to_string(&undone).unwrap();
+    let undone: Vec<ObjectUndo> = serde_json::from_str(&stored).unwrap();
+    let undo =
+        |ObjectUndo { target, undo }| Patch { target, change: Change::Undo { undo, leave_touched: false } };
+    (undone.into_iter().map(undo).collect(), change.files()[0].content.clone())
+}
+
+/// A list of three as each tool writes it.
+fn lists() -> Vec<String> {
+    let of_three = LIST.replace(
+        "# old\n",
+        "# old\n# over the third\n- apiVersion: v1\n  kind: ConfigMap\n  metadata: {name: c, namespace: default}\n",
+    );
+    let inner = "- apiVersion: v1\n  kind: ConfigMap\n  metadata:\n    name: a # one\n  data: {x: '1'}\n";
+    assert!(of_three.contains(inner));
+    let indented = of_three.replace("\n- ", "\n  - ").replace("\n  kind", "\n    kind");
+    let indented = indented.replace("\n  metadata", "\n    metadata").replace("\n    name", "\n      name");
+    let indented = indented.replace("\n  data", "\n    data").replace("\n    x:", "\n      x:");
+    let object =
+        |name: &str| json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name } });
+    let objects = ["a", "b", "c"].map(object);
+    let json = json!({ "apiVersion": "v1", "kind": "List", "items": objects });
+    let flow = "kind: List\napiVersion: v1\nitems: [{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}, \
+        {apiVersion: v1, kind: ConfigMap, metadata: {name: b}},\n  {apiVersion: v1, kind: ConfigMap, metadata: {name: c}}]\n";
+    let windows = of_three.replace('\n', "\r\n");
+    let json = [json.to_string(), serde_json::to_string_pretty(&json).unwrap()];
+    [vec![of_three, indented, flow.to_owned(), windows], json.to_vec()].concat()
+}
+
+#[tokio::test]
+async fn an_item_comes_back_to_its_list_to_the_byte() {
+    for text in lists() {
+        for names in [&["a"][..], &["b"], &["c"], &["a", "c"], &["c", "b"], &["b", "a"]] {
+            let (undo, left) = deleted(&text, names).await;
+            assert_eq!(after(&left.unwrap(), undo).await, Some(text.clone()), "{names:?} of\n{text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn where_others_were_faster_it_comes_back_beside_its_neighbours() {
+    let item = |name: &str, more: &str| {
+        format!("- apiVersion: v1\n  kind: ConfigMap\n  metadata:\n    name: {name}\n{more}")
+    };
+    let list = |items: &[String]| format!("apiVersion: v1\nkind: List\nitems:\n{}", items.concat());
+    let [a, b, c] = ["a", "b", "c"].map(|name| item(name, ""));
+    let changed = |name: &str| item(name, "  data:\n    y: by a person\n");
+    let text = list(&[a.clone(), b.clone(), c.clone()]);
+    let order = |text: &str| {
+        let names = text.lines().filter_map(|line| line.trim().strip_prefix("name: "));
+        names.collect::<String>()
+    };
+    let document = "---\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: z\n";
+    let table = [
+        // Both neighbours are others by now, another is new between them, one is gone, both are.
+        ("b", list(&[changed("a"), changed("c")]), "abc"),
+        ("b", list(&[changed("a"), item("n", ""), changed("c")]), "anbc"),
+        ("b", list(&[changed("c"), item("n", "")]), "bcn"),
+        ("b", list(&[item("n", ""), changed("a")]), "nab"),
+        ("b", list(&[item("n", ""), item("m", "")]), "nmb"),
+        // The list itself is.
+        ("b", document.to_owned(), "zb"),
+    ];
+    for (name, today, expected) in table {
+        let (undo, _) = deleted(&text, &[name]).await;
+        let back = after(&today, undo).await.unwrap();
+        assert_eq!(order(&back), expected, "{back}");
+        assert_eq!(back.matches("by a person").count(), today.matches("by a person").count(), "{back}");
+        let found = snapshot(&[("all.yaml", &back)]).await.locate(&map(name)).unwrap();
+        assert_eq!(found.place().item.is_some(), expected != "zb", "{back}");
+    }
+    // The last of a list brings the list with it.
+    let only = format!("{}{}", list(&[a]), document);
+    let (undo, left) = deleted(&only, &["a"]).await;
+    let left = left.unwrap();
+    assert!(!left.contains("List"), "{left}");
+    let back = after(&left, undo).await.unwrap();
+    assert!(back.ends_with("---\napiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: ConfigMap\n  metadata:\n    name: a\n"), "{back}");
+}
+
+#[tokio::test]
+async fn what_stands_behind_an_item_that_came_back_is_still_found() {
+    let text = &lists()[0];
+    let (undo, left) = deleted(text, &["a"]).await;
+    let left = left.unwrap();
+    let expected = text.replace("x: '1' # old", "x: \"2\" # old");
+    // In one commit: it comes back, and then what is behind it is changed, or goes.
+    let both = [undo.clone(), vec![set("b", "2")]].concat();
+    assert_eq!(after(&left, both).await, Some(expected));
+    let (other, left) = deleted(&left, &["b"]).await;
+    let left = left.unwrap();
+    let all = [undo, other, vec![set("c", "2"), set("last", "2")]].concat();
+    let back = after(&left, all).await.unwrap();
+    let found = snapshot(&[("all.yaml", &back)]).await;
+    let values = ["a", "b", "c", "last"]
+        .map(|name| found.manifest(&map(name)).map(|manifest| manifest["data"]["x"].to_string()));
+    assert_eq!(values, ["\"1\"", "\"1\"", "\"2\"", "\"2\""].map(|value| Some(value.to_owned())), "{back}");
+}
+
+#[tokio::test]
+async fn a_file_of_which_one_proposal_deletes_all_comes_back_to_the_byte() {
+    let documents = "# ours\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a} # first\n---\napiVersion: v1\n\
+        kind: ConfigMap\nmetadata: {name: b}\n";
+    let text = &lists()[0];
+    let list = text.split("---\n").nth(1).unwrap();
+    for (text, names) in [(list, &["b", "c", "a"][..]), (list, &["a", "b", "c"]), (documents, &["b", "a"])] {
+        let (undo, left) = deleted(text, names).await;
+        assert_eq!(left, None, "{names:?}: the file goes");
+        let elsewhere =
+            snapshot(&[("z.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: z}\n")]).await;
+        let Ok(Validated::Change(change)) = check(&elsewhere, undo) else { panic!("{names:?}") };
+        let [file] = change.files() else { panic!("{names:?}: {:?}", change.files()) };
+        assert_eq!((file.path.as_str(), file.content.as_deref()), ("all.yaml", Some(text)), "{names:?}");
+    }
 }

@@ -1,23 +1,15 @@
 //! Where a change is written when kustomizations are in between, and what is refused.
 
 use riposte::model::manifest::ObjectRef;
-use riposte::model::patch::{Change, Changes, Patch};
+use riposte::model::patch::{Change, Patch};
 use riposte::model::plugin::Grants;
 use riposte::snapshot::Snapshot;
-use riposte::validate::{Guardrails, Refusals, Schemas, Validated, validate};
+use riposte::validate::{Refusals, Validated};
 use serde_json::{Value, json};
 
 use crate::harness::fleet::deployment;
+use crate::harness::proposal::{check, deployment_in, merge};
 use crate::harness::sandbox::snapshot_of as snapshot;
-
-pub(crate) fn named(namespace: &str, name: &str) -> ObjectRef {
-    ObjectRef {
-        api_version: "apps/v1".to_owned(),
-        kind: "Deployment".to_owned(),
-        namespace: Some(namespace.to_owned()),
-        name: name.to_owned(),
-    }
-}
 
 pub(crate) fn grants() -> Grants {
     let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
@@ -30,16 +22,14 @@ pub(crate) fn grants() -> Grants {
     }
 }
 
-fn check(snapshot: &Snapshot, target: ObjectRef, change: Change) -> Result<Validated, Refusals> {
-    let patches = vec![Patch { target, change }];
-    let changes =
-        Changes { patches, title: "Change".to_owned(), reason: "because".to_owned(), expires_after_s: None };
-    validate(&changes, &grants(), &Guardrails::default(), &Schemas::kubernetes(), snapshot)
+/// What comes of a change of `web` in production.
+fn change_web(snapshot: &Snapshot, change: Change) -> Result<Validated, Refusals> {
+    check(snapshot, &grants(), vec![Patch { target: deployment_in("prod", "web"), change }])
 }
 
 /// Every file that changes, with its new text.
 pub(crate) fn written(snapshot: &Snapshot, target: ObjectRef, patch: Value) -> Vec<(String, String)> {
-    match check(snapshot, target, Change::MergePatch(patch)) {
+    match check(snapshot, &grants(), vec![merge(target, patch)]) {
         Ok(Validated::Change(change)) => {
             let files = change.files().iter();
             files.map(|file| (file.path.clone(), file.content.clone().unwrap_or_default())).collect()
@@ -49,7 +39,7 @@ pub(crate) fn written(snapshot: &Snapshot, target: ObjectRef, patch: Value) -> V
 }
 
 pub(crate) fn refused(snapshot: &Snapshot, target: ObjectRef, patch: Value) -> String {
-    match check(snapshot, target, Change::MergePatch(patch)) {
+    match check(snapshot, &grants(), vec![merge(target, patch)]) {
         Err(refusals) => refusals.to_string(),
         other => panic!("{other:?}"),
     }
@@ -104,7 +94,7 @@ async fn a_shared_base_changes_through_the_overlay_alone() {
     ];
     for (what, prod, name, patch, expected) in table {
         let snapshot = snapshot(&overlays(&web, prod)).await;
-        let found = written(&snapshot, named("prod", name), patch);
+        let found = written(&snapshot, deployment_in("prod", name), patch);
         assert_eq!(found, [("prod/kustomization.yaml".to_owned(), expected.to_owned())], "{what}");
     }
 }
@@ -116,13 +106,13 @@ async fn a_patch_in_a_file_is_edited_where_it_sets_the_field() {
     let scale = "# how many\napiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: web\nspec:\n  replicas: 4 # four\n";
     let mut files = overlays(&web, &prod);
     files.push(("prod/scale.yaml", scale));
-    let found = written(&*snapshot(&files).await, named("prod", "web"), to_zero());
+    let found = written(&*snapshot(&files).await, deployment_in("prod", "web"), to_zero());
     assert_eq!(found, [("prod/scale.yaml".to_owned(), scale.replace("replicas: 4", "replicas: 0"))]);
     // What both use is no place for one of them: the overlay says it after that.
     let both = STAGING.to_owned() + "patches:\n  - path: ../prod/scale.yaml\n";
     files[2] = ("staging/kustomization.yaml", &both);
     let zero = format!("{prod}replicas:\n  - count: 0\n    name: web\n");
-    let found = written(&*snapshot(&files).await, named("prod", "web"), to_zero());
+    let found = written(&*snapshot(&files).await, deployment_in("prod", "web"), to_zero());
     assert_eq!(found, [("prod/kustomization.yaml".to_owned(), zero)]);
 }
 
@@ -135,9 +125,9 @@ async fn what_a_component_sets_is_overridden_where_it_is_used() {
     files[2] = ("staging/kustomization.yaml", &staging);
     files.push(("small/kustomization.yaml", "kind: Component\nreplicas: [{name: web, count: 1}]\n"));
     let snapshot = snapshot(&files).await;
-    assert_eq!(snapshot.manifest(&named("prod", "web")).unwrap()["spec"]["replicas"], 1);
+    assert_eq!(snapshot.manifest(&deployment_in("prod", "web")).unwrap()["spec"]["replicas"], 1);
     let zero = format!("{prod}replicas:\n  - count: 0\n    name: web\n");
-    let found = written(&snapshot, named("prod", "web"), to_zero());
+    let found = written(&snapshot, deployment_in("prod", "web"), to_zero());
     assert_eq!(found, [("prod/kustomization.yaml".to_owned(), zero)]);
 }
 
@@ -145,15 +135,13 @@ async fn what_a_component_sets_is_overridden_where_it_is_used() {
 async fn several_patches_of_a_proposal_stand_on_each_other() {
     let web = deployment("web");
     let snapshot = snapshot(&overlays(&web, PROD)).await;
-    let patch = |patch: Value| Patch { target: named("prod", "web"), change: Change::MergePatch(patch) };
+    let patch = |patch: Value| merge(deployment_in("prod", "web"), patch);
     let patches = vec![
         patch(to_zero()),
         patch(json!({ "spec": { "paused": true } })),
         patch(json!({ "spec": { "paused": false, "replicas": 1 } })),
     ];
-    let changes =
-        Changes { patches, title: "Change".to_owned(), reason: "because".to_owned(), expires_after_s: None };
-    let result = validate(&changes, &grants(), &Guardrails::default(), &Schemas::kubernetes(), &snapshot);
+    let result = check(&snapshot, &grants(), patches);
     let Ok(Validated::Change(change)) = result else { panic!("{result:?}") };
     let diff = change.diff();
     assert_eq!(change.files().len(), 1);
@@ -167,7 +155,7 @@ async fn a_manifest_that_one_root_alone_applies_is_edited_itself() {
     let after = web.replace("replicas: 3", "replicas: 0");
     let files =
         [("base/kustomization.yaml", BASE), ("base/web.yaml", &web), ("prod/kustomization.yaml", PROD)];
-    let found = written(&*snapshot(&files).await, named("prod", "web"), to_zero());
+    let found = written(&*snapshot(&files).await, deployment_in("prod", "web"), to_zero());
     assert_eq!(found, [("base/web.yaml".to_owned(), after)]);
     // A container of a list that kustomize has in another order.
     let two =
@@ -179,7 +167,7 @@ async fn a_manifest_that_one_root_alone_applies_is_edited_itself() {
         [("base/kustomization.yaml", BASE), ("base/web.yaml", &two), ("prod/kustomization.yaml", &prod)];
     let snapshot = snapshot(&files).await;
     let image = json!([{ "op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "b" }]);
-    let changed = check(&snapshot, named("prod", "web"), Change::JsonPatch(image));
+    let changed = change_web(&snapshot, Change::JsonPatch(image));
     let Ok(Validated::Change(changed)) = changed else { panic!("{changed:?}") };
     assert_eq!(changed.files()[0].path, "base/web.yaml");
     assert_eq!(changed.files()[0].content, Some(two.replace("image: alpine", "image: b")));
@@ -215,25 +203,32 @@ async fn what_is_not_certain_is_refused_with_the_feature() {
         let snapshot = snapshot(&overlays(&web, &prod)).await;
         if words == "it is certain" {
             // Kustomize puts its own namespace there afterwards.
-            assert_eq!(written(&snapshot, named("prod", "web"), to_zero()).len(), 1);
+            assert_eq!(written(&snapshot, deployment_in("prod", "web"), to_zero()).len(), 1);
             continue;
         }
-        let said = refused(&snapshot, named("prod", "web"), to_zero());
+        let said = refused(&snapshot, deployment_in("prod", "web"), to_zero());
         assert!(said.contains(words), "{line}: {said}");
-        assert_eq!(snapshot.manifest(&named("prod", "web")), None, "{line}");
-        assert_eq!(written(&snapshot, named("staging", "web"), to_zero())[0].0, "staging/kustomization.yaml");
+        assert_eq!(snapshot.manifest(&deployment_in("prod", "web")), None, "{line}");
+        assert_eq!(
+            written(&snapshot, deployment_in("staging", "web"), to_zero())[0].0,
+            "staging/kustomization.yaml"
+        );
     }
     let many = format!(
         "{PROD}patches:\n{}",
         "- {target: {kind: Other}, patch: \"- {op: remove, path: /a}\"}\n".repeat(1_001)
     );
-    let said = refused(&*snapshot(&overlays(&web, &many)).await, named("prod", "web"), to_zero());
+    let said = refused(&*snapshot(&overlays(&web, &many)).await, deployment_in("prod", "web"), to_zero());
     assert!(said.contains("more than 1000 patches"), "{said}");
     let generates = format!("{PROD}configMapGenerator: [{{name: settings, literals: [a=b]}}]\n");
     let snapshot = snapshot(&overlays(&web, &generates)).await;
-    assert_eq!(written(&snapshot, named("prod", "web"), to_zero()).len(), 1, "another field is certain");
+    assert_eq!(
+        written(&snapshot, deployment_in("prod", "web"), to_zero()).len(),
+        1,
+        "another field is certain"
+    );
     let other = json!([{ "op": "replace", "path": "/spec/template/spec/containers/0/envFrom/0/configMapRef/name", "value": "x" }]);
-    let said = check(&snapshot, named("prod", "web"), Change::JsonPatch(other)).unwrap_err().to_string();
+    let said = change_web(&snapshot, Change::JsonPatch(other)).unwrap_err().to_string();
     assert!(said.contains("it names a ConfigMap that a kustomization generates"), "{said}");
 }
 
@@ -242,16 +237,16 @@ async fn lists_of_a_shared_base_do_not_shrink_by_a_patch() {
     let web = deployment("web").replace("image: alpine\n", "image: alpine\n          args: [a, b]\n");
     let snapshot = snapshot(&overlays(&web, PROD)).await;
     let without = json!([{ "op": "remove", "path": "/spec/template/spec/containers/0/args/0" }]);
-    let said = check(&snapshot, named("prod", "web"), Change::JsonPatch(without)).unwrap_err().to_string();
+    let said = change_web(&snapshot, Change::JsonPatch(without)).unwrap_err().to_string();
     assert!(
         said.contains("base/web.yaml is shared with staging/kustomization.yaml")
             && said.contains("out of a list"),
         "{said}"
     );
-    let said = check(&snapshot, named("prod", "web"), Change::Delete {}).unwrap_err().to_string();
+    let said = change_web(&snapshot, Change::Delete {}).unwrap_err().to_string();
     assert!(said.contains("is shared: staging/kustomization.yaml applies it too"), "{said}");
     let removed = json!([{ "op": "remove", "path": "/spec/replicas" }]);
-    let changed = check(&snapshot, named("prod", "web"), Change::JsonPatch(removed));
+    let changed = change_web(&snapshot, Change::JsonPatch(removed));
     let Ok(Validated::Change(changed)) = changed else { panic!("{changed:?}") };
     assert!(
         changed.diff().contains("+      - op: remove\n+        path: \"/spec/replicas\"\n"),
@@ -266,8 +261,8 @@ async fn a_root_that_cannot_be_followed_takes_nothing_from_the_others() {
     let mut files = overlays(&web, PROD);
     files[2] = ("staging/kustomization.yaml", "resources: [../base]\ncomponents: [../nowhere]\n");
     let snapshot = snapshot(&files).await;
-    assert_eq!(snapshot.list("Deployment", None), [named("prod", "web")]);
-    let found = written(&snapshot, named("prod", "web"), to_zero());
+    assert_eq!(snapshot.list("Deployment", None), [deployment_in("prod", "web")]);
+    let found = written(&snapshot, deployment_in("prod", "web"), to_zero());
     assert_eq!(found[0].0, "prod/kustomization.yaml", "what the other one makes of the base is not known");
 }
 
@@ -307,5 +302,5 @@ async fn circles_towers_and_bombs_leave_out_what_they_hold_and_nothing_else() {
     assert!(has("t/150/tower.yaml: no root reaches it"), "{reasons:#?}");
     assert!(has("b/20/bomb.yaml: ") && has("more than 1000 kustomizations are included"), "{reasons:#?}");
     assert!(has("d/x.yaml: ") && has("d has several kustomizations"), "{reasons:#?}");
-    assert_eq!(snapshot.list("Deployment", None), [named("default", "other")]);
+    assert_eq!(snapshot.list("Deployment", None), [deployment_in("default", "other")]);
 }

@@ -11,19 +11,9 @@ use crate::harness::guest::{core_module, deletes, write};
 use crate::harness::process::audited;
 use crate::harness::sandbox::unhurried;
 use crate::harness::{Fleet, Process, cloudevent, execute, shell_in};
+use crate::takeback::{POD, react, reaction};
 
-const POD: &str = "alpine-deployment-77789455d6-m7flp";
 const FILE: &str = "apps/alpine.yaml";
-
-fn react(process: &mut Process, id: &str, pod: &str) -> Value {
-    let answer = process.connect().send(&cloudevent(id, &shell_in("default", pod)));
-    assert_eq!(answer.status, 202);
-    process.settled(answer.number())["reactions"][0].clone()
-}
-
-fn reaction(process: &Process, id: i64) -> Value {
-    process.connect().get(&format!("/v1/reactions/{id}")).json()
-}
 
 fn head(fleet: &Fleet) -> String {
     fleet.bare.git(&["rev-parse", "main"]).trim().to_owned()

@@ -12,16 +12,9 @@ use crate::harness::fleet::deployment;
 use crate::harness::git::git;
 use crate::harness::github::{Fault, GitHub, Pull};
 use crate::harness::{Fleet, Process, cloudevent, execute, shell_in};
+use crate::takeback::{POD, react};
 
-const POD: &str = "alpine-deployment-77789455d6-m7flp";
 const FILE: &str = "apps/alpine.yaml";
-
-/// Sends one alert of the pod, and waits for the end of its reaction.
-fn react(process: &mut Process, id: &str, pod: &str) -> Value {
-    let answer = process.connect().send(&cloudevent(id, &shell_in("default", pod)));
-    assert_eq!(answer.status, 202);
-    process.settled(answer.number())["reactions"][0].clone()
-}
 
 async fn started(fleet: &Fleet) -> (GitHub, Process) {
     let github = GitHub::start(&fleet.bare.path()).await;

@@ -4,8 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use riposte::model::manifest::ObjectRef;
-use riposte::model::patch::{Change, Changes, Patch};
+use riposte::model::patch::{Change, Patch};
 use riposte::model::plugin::Grants;
 use riposte::snapshot::Snapshot;
 use riposte::validate::{Config, Guardrails, KubernetesVersion, Refusals, Schemas, Validated, validate};
@@ -13,6 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::harness::fleet::deployment;
+use crate::harness::proposal::{changes, said_of_itself};
 use crate::harness::sandbox::snapshot_of;
 
 pub(crate) const BASES: &str = include_str!("fixtures/kubernetes/bases.yaml");
@@ -88,16 +88,6 @@ impl Case {
     }
 }
 
-pub(crate) fn target(object: &Value) -> ObjectRef {
-    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
-    ObjectRef {
-        api_version: text("/apiVersion").expect("an apiVersion"),
-        kind: text("/kind").expect("a kind"),
-        namespace: text("/metadata/namespace"),
-        name: text("/metadata/name").expect("a name"),
-    }
-}
-
 /// Replaces the whole object.
 pub(crate) fn replace(
     snapshot: &Snapshot,
@@ -105,7 +95,7 @@ pub(crate) fn replace(
     before: &Value,
     after: &Value,
 ) -> Result<Validated, Refusals> {
-    let target = target(before);
+    let target = said_of_itself(before);
     let grants = Grants {
         kinds: vec![target.kind.clone()],
         namespaces: vec!["*".to_owned()],
@@ -114,9 +104,7 @@ pub(crate) fn replace(
     };
     let operation = json!([{ "op": "replace", "path": "", "value": after }]);
     let patches = vec![Patch { target, change: Change::JsonPatch(operation) }];
-    let changes =
-        Changes { patches, title: "Change".to_owned(), reason: "because".to_owned(), expires_after_s: None };
-    validate(&changes, &grants, &Guardrails::default(), schemas, snapshot)
+    validate(&changes(patches), &grants, &Guardrails::default(), schemas, snapshot)
 }
 
 pub(crate) async fn snapshot(objects: &[&Value]) -> std::sync::Arc<Snapshot> {

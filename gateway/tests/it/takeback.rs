@@ -3,6 +3,7 @@
 
 use std::process::{Command, Output};
 
+use riposte::crash_point::CrashPoint;
 use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
@@ -28,7 +29,7 @@ pub(crate) fn revert(process: &Process, reaction: &Value) -> Answer {
     process.connect().post_json(&target, &json!({ "reason": "a false alarm" }))
 }
 
-fn reaction(process: &Process, id: i64) -> Value {
+pub(crate) fn reaction(process: &Process, id: i64) -> Value {
     process.connect().get(&format!("/v1/reactions/{id}")).json()
 }
 
@@ -153,11 +154,25 @@ fn a_deleted_object_comes_back_where_it_was() {
                 namespace: default\n";
     let both = format!("{kept}---\n{}", gone.split_once("---\n").unwrap().1);
     let listed = "resources:\n  - gone.yaml # first\n  - kept.yaml\n";
+    let items = "apiVersion: v1\nkind: List\nitems:\n# Gone.\n- {apiVersion: v1, kind: ConfigMap, metadata: \
+                 {name: gone, namespace: default}} # by hand\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: kept}}\n";
+    let kept_item = r#"{ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "kept" } }"#;
+    let json = format!(
+        "{{ \"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": [ {kept_item},\n{} ] }}",
+        kept_item.replace("kept", "gone")
+    );
     type Files<'a> = Vec<(&'a str, &'a str)>;
-    let table: [Files<'_>; 3] = [
+    let transformed = both.replace("  namespace: default\n", "");
+    let table: [Files<'_>; 6] = [
         vec![("gone.yaml", gone)],
         vec![("kustomization.yaml", listed), ("gone.yaml", gone), ("kept.yaml", kept)],
         vec![("both.yaml", &both)],
+        vec![
+            ("kustomization.yaml", "namespace: default\nresources: [both.yaml]\n"),
+            ("both.yaml", &transformed),
+        ],
+        vec![("items.yaml", items)],
+        vec![("items.json", &json)],
     ];
     for files in table {
         let fleet = Fleet::with(&[&files[..], &[("z.yaml", &deployment("z"))]].concat());
@@ -167,7 +182,9 @@ fn a_deleted_object_comes_back_where_it_was() {
         let mut process = Process::start(&config, None);
         let first = react(&mut process, "1", POD);
         assert_eq!(first["outcome"], "committed", "{first:#}");
-        assert!(!tree(&fleet, "main").iter().any(|(_, text)| text.contains("name: gone")));
+        let is_there =
+            |(_, text): &(String, String)| text.contains("name: gone") || text.contains("\"gone\"");
+        assert!(!tree(&fleet, "main").iter().any(is_there));
         let back = reverted(&mut process, &first);
         assert_eq!(back["outcome"], "committed", "{back:#}");
         let (now, then) = (tree(&fleet, "main"), tree(&fleet, "main~2"));
@@ -180,6 +197,37 @@ fn a_deleted_object_comes_back_where_it_was() {
             assert_eq!(fleet.file("kustomization.yaml"), "resources:\n  - gone.yaml\n  - kept.yaml\n");
         }
     }
+}
+
+#[test]
+fn what_went_together_comes_back_together_after_a_crash_and_without_the_plugin() {
+    let item = |name: &str| {
+        format!(
+            "- apiVersion: v1\n  kind: ConfigMap\n  metadata: {{ name: {name}, namespace: default }} # by hand\n"
+        )
+    };
+    let list = format!("apiVersion: v1\nkind: List\nitems:\n{}# over b\n{}", item("a"), item("b"));
+    let fleet = Fleet::with(&[("list.yaml", &list), ("z.yaml", &deployment("z"))]);
+    let (api_version, kind, namespace) = ("v1", "ConfigMap", Some("default"));
+    let goes = |name| Laid { api_version, kind, namespace, name, case: 3, text: "" };
+    let grants = json!({ "kinds": ["ConfigMap"], "namespaces": ["*"], "delete": true });
+    let config = with_guest(&fleet, &[goes("a"), goes("b")], &grants);
+    let mut first = Process::start(&config, Some(&CrashPoint::Committed.name()));
+    assert_eq!(first.connect().send(&cloudevent("1", &shell_in("default", POD))).status, 202);
+    first.wait_for_line(|line| line.contains("crash point reached"));
+    first.kill();
+    assert_eq!(fleet.bare.git(&["ls-tree", "--name-only", "main"]), "z.yaml\n");
+
+    let text = std::fs::read_to_string(&config).unwrap();
+    let (start, rest) = text.split_once("plugins:").unwrap();
+    let (_, end) = rest.split_once("repeats:").unwrap();
+    let mut second = Process::start(&fleet.beside("a.yaml", &format!("{start}repeats:{end}")), None);
+    let found = ended(&mut second, 1);
+    assert_eq!(found["reason"], "an earlier attempt had made the commit", "{found:#}");
+    let back = reverted(&mut second, &found);
+    assert_eq!(back["outcome"], "committed", "{back:#}");
+    assert_eq!(tree(&fleet, "main"), tree(&fleet, "main~2"));
+    is_intact(&second);
 }
 
 fn three() -> [Laid<'static>; 3] {

@@ -1,39 +1,17 @@
 //! What may be changed, by whom, and whether the result is an object that an API server takes.
 
 use riposte::model::manifest::ObjectRef;
-use riposte::model::patch::{Change, Changes, Patch};
+use riposte::model::patch::{Change, Patch};
 use riposte::model::plugin::Grants;
 use riposte::repository::Repository;
-use riposte::snapshot::Snapshot;
-use riposte::validate::{Guardrails, Refusals, Schemas, Validated, validate};
+use riposte::validate::{Refusals, Validated};
 use serde_json::{Value, json};
 
 use crate::harness::Fleet;
 use crate::harness::fleet::deployment;
 use crate::harness::git::config;
+use crate::harness::proposal::{check, merge, object, web};
 use crate::harness::sandbox::snapshot_of as snapshot;
-
-fn object(kind: &str, namespace: Option<&str>, name: &str) -> ObjectRef {
-    let api_version = if kind == "Deployment" { "apps/v1" } else { "v1" };
-    ObjectRef {
-        api_version: api_version.to_owned(),
-        kind: kind.to_owned(),
-        namespace: namespace.map(str::to_owned),
-        name: name.to_owned(),
-    }
-}
-
-fn web() -> ObjectRef {
-    object("Deployment", Some("default"), "web")
-}
-
-fn merge(target: ObjectRef, patch: Value) -> Patch {
-    Patch { target, change: Change::MergePatch(patch) }
-}
-
-fn changes(patches: Vec<Patch>) -> Changes {
-    Changes { patches, title: "Change".to_owned(), reason: "because".to_owned(), expires_after_s: None }
-}
 
 fn grants(kinds: &[&str], namespaces: &[&str], fields: &[&str]) -> Grants {
     let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
@@ -43,10 +21,6 @@ fn grants(kinds: &[&str], namespaces: &[&str], fields: &[&str]) -> Grants {
 fn everything() -> Grants {
     let fields = ["/spec", "/metadata", "/apiVersion", "/kind", "/data", "/x"];
     grants(&["Deployment", "ConfigMap", "Namespace"], &["*"], &fields)
-}
-
-fn check(snapshot: &Snapshot, grants: &Grants, patches: Vec<Patch>) -> Result<Validated, Refusals> {
-    validate(&changes(patches), grants, &Guardrails::default(), &Schemas::kubernetes(), snapshot)
 }
 
 #[tokio::test]

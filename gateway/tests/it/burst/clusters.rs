@@ -3,11 +3,13 @@
 
 use std::path::PathBuf;
 
+use riposte::crash_point::CrashPoint;
 use serde_json::{Value, json};
 
 use super::{ended, intact, paused, resume, waiting};
 use crate::flux::{configured, send, two_clusters};
 use crate::harness::{Fleet, Process, shell_in};
+use crate::takeback::reverted;
 
 fn fleet() -> Fleet {
     let files = two_clusters();
@@ -97,4 +99,27 @@ fn an_event_that_could_be_of_several_clusters_changes_none() {
     assert_eq!(reaction["outcome"], "refused", "{reaction:#}");
     assert_eq!(reaction["reason"], "the event could be of several clusters: staging, production");
     assert_eq!(fleet.log().len(), 1);
+}
+
+#[test]
+fn a_commit_that_is_found_again_is_taken_back_in_its_own_cluster() {
+    let fleet = fleet();
+    let config = configured(&fleet);
+    let web = shell_in("default", "web-77789455d6-m7flp");
+    let mut first = Process::start(&config, Some(&CrashPoint::Committed.name()));
+    send(&first, 1, Some("production"), &web);
+    first.wait_for_line(|line| line.contains("crash point reached"));
+    first.kill();
+    // The plugin is gone by now, so that its part of the commit is told from the two trees alone.
+    let mut second = Process::start(&with(&fleet, "plugins", json!([])), None);
+    let found = ended(&mut second, 1);
+    assert_eq!(found["reason"], "an earlier attempt had made the commit", "{found:#}");
+    let file = "apps/production/kustomization.yaml";
+    let zero = fleet.file(file);
+    let back = reverted(&mut second, &found);
+    assert_eq!(back["outcome"], "committed", "{back:#}");
+    assert!(zero.contains("count: 0"), "{zero}");
+    assert_eq!(fleet.file(file), zero.replace("count: 0", "count: 3"));
+    assert_eq!(fleet.bare.git(&["diff", "--name-only", "main~2", "main"]), format!("{file}\n"));
+    intact(&second);
 }

@@ -13,7 +13,7 @@ use crate::harness::guest::{Guest, Image, Laid, core_module, deletes, write};
 use crate::harness::{Fleet, Process};
 
 /// A guest that proposes this for Deployment default/alpine-deployment or what a patch names.
-fn proposing(patches: &[(&str, &str, u32, Value)]) -> Vec<u8> {
+pub(super) fn proposing(patches: &[(&str, &str, u32, Value)]) -> Vec<u8> {
     let texts: Vec<String> = patches.iter().map(|(.., text)| text.to_string()).collect();
     let laid: Vec<Laid<'_>> = patches
         .iter()
@@ -31,7 +31,7 @@ fn proposing(patches: &[(&str, &str, u32, Value)]) -> Vec<u8> {
 }
 
 /// A configuration with these guests; each gets the events of the type that has its name.
-fn configure(fleet: &Fleet, base: &Path, guests: &[(&str, Vec<u8>)]) -> PathBuf {
+pub(super) fn configure(fleet: &Fleet, base: &Path, guests: &[(&str, Vec<u8>)]) -> PathBuf {
     let plugins: Vec<Value> = guests
         .iter()
         .map(|(name, bytes)| {
@@ -52,18 +52,23 @@ fn configure(fleet: &Fleet, base: &Path, guests: &[(&str, Vec<u8>)]) -> PathBuf 
     fleet.beside("plugins.yaml", &format!("{start}plugins: {}\n", json!(plugins)))
 }
 
-/// An event for each plugin, in this order, all decided before any is committed; their reactions.
-fn react_together(config: &Path, names: &[&str]) -> (Process, Vec<Value>) {
-    let mut process = paused(config);
-    for (number, name) in names.iter().enumerate() {
+/// Sends an event for each plugin, in this order.
+pub(super) fn send(process: &mut Process, names: &[&str], after_each: impl Fn(&mut Process, i64)) {
+    for (number, name) in (1..).zip(names) {
         let event = json!({ "specversion": "1.0", "id": number.to_string(), "source": "test", "type": name });
         let request = format!(
             "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/cloudevents+json\r\nContent-Length: {}\r\n\r\n{event}",
             event.to_string().len()
         );
         assert_eq!(process.connect().send(request.as_bytes()).status, 202);
-        waiting(&mut process, i64::try_from(number).unwrap() + 1);
+        after_each(process, number);
     }
+}
+
+/// An event for each plugin, in this order, all decided before any is committed; their reactions.
+pub(super) fn react_together(config: &Path, names: &[&str]) -> (Process, Vec<Value>) {
+    let mut process = paused(config);
+    send(&mut process, names, |process, sent| drop(waiting(process, sent)));
     resume(&process);
     let reactions = (1..).zip(names).map(|(event, _)| super::ended(&mut process, event)).collect();
     (process, reactions)

@@ -208,3 +208,57 @@ async fn a_commit_that_takes_several_calls_is_paid_for_by_each() {
     let made = github.recorded().into_iter().filter(|request| request.method != "GET").count();
     assert_eq!(made, 5, "as many as were paid for");
 }
+
+/// How many calls that make something were sent, and how many of them were for the mutation.
+fn made(github: &GitHub) -> (usize, usize) {
+    let made: Vec<_> = github.recorded().into_iter().filter(|request| request.method != "GET").collect();
+    (made.len(), made.iter().filter(|request| request.path == "/graphql").count())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_call_that_finds_no_mutation_is_paid_for_too() {
+    let fleet = fleet(&NAMES);
+    let github = GitHub::start(&fleet.bare.path()).await;
+    github.forget_the_mutation();
+    // One call finds it out, four make a commit: there is no room for a second one.
+    let config = budgeted(&fleet, &fleet.config_on_github("a", &github, "enforce"), "{ perHour: 8 }");
+    block_in_place(|| {
+        let mut process = Process::start(&config, None);
+        alert(&process, "1", "a-a");
+        assert_eq!(ended(&mut process, 1)["outcome"], "committed");
+        assert_eq!(attempts(&process, 1), 1, "it is no attempt of its own");
+        assert_eq!(queue(&process)["budget"]["hour"]["left"], 3);
+        alert(&process, "2", "b-b");
+        while !queue(&process)["held"].is_object() {
+            process.wait_for_line(|_| true);
+        }
+        assert_eq!(process.terminate(), Some(0));
+    });
+    assert_eq!(made(&github), (5, 1), "as many as were paid for");
+    assert_eq!(gateways_commits(&fleet), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_without_room_for_the_parts_is_not_exceeded_by_finding_out() {
+    let fleet = fleet(&NAMES);
+    let github = GitHub::start(&fleet.bare.path()).await;
+    github.forget_the_mutation();
+    let config = budgeted(&fleet, &fleet.config_on_github("a", &github, "enforce"), "{ perHour: 4 }");
+    block_in_place(|| {
+        let mut process = Process::start(&config, None);
+        alert(&process, "1", "a-a");
+        while !queue(&process)["held"].is_object() {
+            process.wait_for_line(|_| true);
+        }
+        assert_eq!(queue(&process)["budget"]["hour"]["left"], 3);
+        assert_eq!(process.terminate(), Some(0));
+        // An hour later. What was found out is found out again, for a restart has forgotten it.
+        execute(&config.with_file_name("a"), "UPDATE calls SET called_us = called_us - 3600000000");
+        let mut process = Process::start(&config, None);
+        while !queue(&process)["held"].is_object() {
+            process.wait_for_line(|_| true);
+        }
+        assert_eq!(process.terminate(), Some(0));
+    });
+    assert_eq!((made(&github), gateways_commits(&fleet)), ((2, 2), 0));
+}

@@ -109,7 +109,7 @@ pub(crate) struct Laid<'a> {
     pub(crate) namespace: Option<&'a str>,
     pub(crate) name: &'a str,
     /// 0 a JSON Patch, 1 a merge patch, 2 a new object beside Deployment default/alpine-deployment,
-    /// 4 a strategic merge patch.
+    /// 3 the end of the object, 4 a strategic merge patch.
     pub(crate) case: u32,
     pub(crate) text: &'a str,
 }
