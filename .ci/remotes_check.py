@@ -1,7 +1,7 @@
 """Runs the gateway against Git servers on loopback and shows that each gets one right commit.
 
 Every server is the real one. A server that is not the one that was named must be refused. The commits are
-signed, and git itself verifies them.
+signed, by SSH and by OpenPGP keys, and git itself verifies them.
 """
 
 import http.server
@@ -129,11 +129,11 @@ def start_sshd(root: pathlib.Path) -> tuple[int, subprocess.Popen]:
     return port, server
 
 
-def configure(root: pathlib.Path, name: str, url: str, auth: dict, key: pathlib.Path | None = None) -> pathlib.Path:
+def configure(root: pathlib.Path, name: str, url: str, auth: dict, signing: dict | None = None) -> pathlib.Path:
     path = root / f"{name}.yaml"
     repository = {"url": url, "auth": auth, "committer": {"name": "riposte", "email": COMMITTER}}
-    if key:
-        repository["signing"] = {"format": "ssh", "keyFile": str(key)}
+    if signing:
+        repository["signing"] = signing
     document = {
         "server": {"listen": f"127.0.0.1:{free_port()}"},
         "journal": {"dir": str(root / name)},
@@ -185,30 +185,89 @@ def event_becomes_commit(config: pathlib.Path, bare: pathlib.Path, environment: 
     assert run("git", "-C", bare, "rev-list", "--count", "main").strip() == "2"
 
 
-def make_key(root: pathlib.Path, *kind: str) -> pathlib.Path:
-    key = root / "signing_key"
-    run("ssh-keygen", "-q", "-t", *kind, "-N", "", "-f", key)
-    return key
-
-
-def git_verifies(root: pathlib.Path, bare: pathlib.Path, key: pathlib.Path) -> None:
-    public, other = key.with_suffix(".pub"), root / "somebody"
-    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", other)
-    verify = ["git", "-C", bare, "-c", f"gpg.ssh.allowedSignersFile={root}/allowed", "verify-commit", "main"]
-    for trusted, expected in ((public, True), (other.with_suffix(".pub"), False)):
-        (root / "allowed").write_text(f'{COMMITTER} namespaces="git" {trusted.read_text()}')
-        verified = subprocess.run(verify, capture_output=True, text=True)
-        assert (verified.returncode == 0) == expected, verified.stderr
-        if expected:
-            assert f'Good "git" signature for {COMMITTER}' in verified.stderr, verified.stderr
-    # One byte of another commit's text, and it is nobody's signature.
+def forge(bare: pathlib.Path) -> str:
+    """One byte of another commit's text, and it is nobody's signature."""
     raw = run("git", "-C", bare, "cat-file", "commit", "main").replace("Scale default", "Scale defiant", 1)
-    forged = run("git", "-C", bare, "hash-object", "-t", "commit", "-w", "--stdin", input=raw).strip()
-    (root / "allowed").write_text(f"{COMMITTER} {public.read_text()}")
-    assert subprocess.run([*verify[:-1], forged], capture_output=True).returncode != 0
+    return run("git", "-C", bare, "hash-object", "-t", "commit", "-w", "--stdin", input=raw).strip()
 
 
-def over_ssh(root: pathlib.Path) -> None:
+class Ssh:
+    """Keys of ssh-keygen; git asks ssh-keygen, and a file tells whom to trust."""
+
+    name = "ssh"
+
+    def __init__(self, root: pathlib.Path):
+        self.root = root
+
+    def make(self, kind: str, name: str = "signing_key", passphrase: str = "") -> dict:
+        size = {"ed25519": [], "rsa": ["-b", "3072"], "ecdsa": ["-b", "384"]}[kind]
+        run("ssh-keygen", "-q", "-t", kind, *size, "-N", passphrase, "-f", self.root / name)
+        return {"format": "ssh", "keyFile": str(self.root / name)}
+
+    def check(self, bare: pathlib.Path) -> None:
+        self.make("ed25519", "somebody")
+        verify = ["git", "-C", bare, "-c", f"gpg.ssh.allowedSignersFile={self.root}/allowed", "verify-commit"]
+        for trusted, expected in (("signing_key.pub", True), ("somebody.pub", False)):
+            public = (self.root / trusted).read_text()
+            (self.root / "allowed").write_text(f'{COMMITTER} namespaces="git" {public}')
+            verified = subprocess.run([*verify, "main"], capture_output=True, text=True)
+            assert (verified.returncode == 0) == expected, verified.stderr
+            if expected:
+                assert f'Good "git" signature for {COMMITTER}' in verified.stderr, verified.stderr
+                assert subprocess.run([*verify, forge(bare)], capture_output=True).returncode != 0
+
+    def end(self) -> None:
+        pass
+
+
+class Openpgp:
+    """Keys of gpg; git asks gpg, and a keyring tells whose they are."""
+
+    name = "openpgp"
+
+    def __init__(self, root: pathlib.Path):
+        self.root = root
+
+    def gpg(self, home: str, *arguments, passphrase: str = "") -> str:
+        folder = self.root / f"gnupg-{home}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        quiet = ["--batch", "--quiet", "--no-tty", "--pinentry-mode", "loopback", "--passphrase", passphrase]
+        return run("gpg", *quiet, *arguments, env=os.environ | {"GNUPGHOME": str(folder)})
+
+    def make(self, kind: str, name: str = "signing_key", passphrase: str = "") -> dict:
+        # Of the Ed25519 key the gateway gets a subkey only.
+        algorithm, usage = {"ed25519": ("ed25519", "cert"), "rsa": ("rsa3072", "sign"), "ecdsa": ("nistp384", "sign")}[kind]
+        user = f"riposte <{COMMITTER}>"
+        self.gpg(name, "--quick-generate-key", user, algorithm, usage, "never", passphrase=passphrase)
+        export = "--export-secret-keys"
+        if usage == "cert":
+            listed = self.gpg(name, "--with-colons", "--list-keys")
+            fingerprint = next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr:"))
+            self.gpg(name, "--quick-add-key", fingerprint, "ed25519", "sign", "1y", passphrase=passphrase)
+            export = "--export-secret-subkeys"
+        (self.root / name).write_text(self.gpg(name, "--armor", export, passphrase=passphrase))
+        (self.root / f"{name}.pub").write_text(self.gpg(name, "--armor", "--export"))
+        return {"format": "openpgp", "keyFile": str(self.root / name)}
+
+    def check(self, bare: pathlib.Path) -> None:
+        self.make("ed25519", "somebody")
+        verify = ["git", "-C", bare, "verify-commit"]
+        environment = os.environ | {"GNUPGHOME": str(self.root / "gnupg-reader")}
+        for known, expected in (("somebody.pub", False), ("signing_key.pub", True)):
+            self.gpg("reader", "--import", self.root / known)
+            verified = subprocess.run([*verify, "main"], capture_output=True, text=True, env=environment)
+            assert (verified.returncode == 0) == expected, verified.stderr
+            if expected:
+                assert f'Good signature from "riposte <{COMMITTER}>"' in verified.stderr, verified.stderr
+                forged = subprocess.run([*verify, forge(bare)], capture_output=True, text=True, env=environment)
+                assert forged.returncode != 0 and "BAD signature" in forged.stderr, forged.stderr
+
+    def end(self) -> None:
+        for home in self.root.glob("gnupg-*"):
+            run("gpgconf", "--kill", "all", env=os.environ | {"GNUPGHOME": str(home)})
+
+
+def over_ssh(root: pathlib.Path, keys: Ssh | Openpgp) -> None:
     bare = make_repository(root)
     port, server = start_sshd(root)
     try:
@@ -224,18 +283,17 @@ def over_ssh(root: pathlib.Path) -> None:
         assert status == 1 and "cannot be trusted" in said, said
         status, said = check(configure(root, "stranger", url, auth("other_key", known)), environment)
         assert status == 1 and "does not accept the credentials" in said, said
-        key = make_key(root, "ed25519")
-        config = configure(root, "ssh", url, auth("user_key", known), key)
+        config = configure(root, "ssh", url, auth("user_key", known), keys.make("ed25519"))
         status, said = check(config, environment)
         assert status == 0, said
         event_becomes_commit(config, bare, environment)
-        git_verifies(root, bare, key)
+        keys.check(bare)
     finally:
         server.terminate()
         server.wait()
 
 
-def over_https(root: pathlib.Path) -> None:
+def over_https(root: pathlib.Path, keys: Ssh | Openpgp) -> None:
     bare = make_repository(root)
     port = start_https(root)
     token = root / "token"
@@ -243,8 +301,7 @@ def over_https(root: pathlib.Path) -> None:
     auth = {"tokenFile": str(token), "username": "riposte"}
     trusting = os.environ | {"SSL_CERT_FILE": str(root / "tls.crt")}
     trusting.pop("SSL_CERT_DIR", None)
-    key = make_key(root, "rsa", "-b", "3072")
-    config = configure(root, "https", f"https://localhost:{port}/fleet.git", auth, key)
+    config = configure(root, "https", f"https://localhost:{port}/fleet.git", auth, keys.make("rsa"))
     status, said = check(config, dict(os.environ))
     assert status == 1 and "cannot be trusted" in said, said
     status, said = check(configure(root, "other-name", f"https://127.0.0.1:{port}/fleet.git", auth), trusting)
@@ -252,25 +309,29 @@ def over_https(root: pathlib.Path) -> None:
     status, said = check(config, trusting)
     assert status == 0, said
     event_becomes_commit(config, bare, trusting)
-    git_verifies(root, bare, key)
+    keys.check(bare)
 
 
-def at_file(root: pathlib.Path) -> None:
+def at_file(root: pathlib.Path, keys: Ssh | Openpgp) -> None:
     bare = make_repository(root)
-    key = make_key(root, "ecdsa", "-b", "384")
-    protected = root / "protected"
-    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "a passphrase", "-f", protected)
+    protected = keys.make("rsa", "protected", "a passphrase")
     url, environment = f"file://{bare}", dict(os.environ)
     status, said = check(configure(root, "protected-key", url, {}, protected), environment)
     assert status == 1 and "passphrase" in said, said
-    config = configure(root, "file", url, {}, key)
+    config = configure(root, "file", url, {}, keys.make("ecdsa"))
     status, said = check(config, environment)
     assert status == 0, said
     event_becomes_commit(config, bare, environment)
-    git_verifies(root, bare, key)
+    keys.check(bare)
 
 
 for way in (over_ssh, over_https, at_file):
-    with tempfile.TemporaryDirectory() as directory:
-        way(pathlib.Path(directory))
-    print(f"ok  an event became a signed commit {way.__name__.replace('_', ' ')}; what is wrong was refused")
+    for kind in (Ssh, Openpgp):
+        with tempfile.TemporaryDirectory() as directory:
+            keys = kind(pathlib.Path(directory))
+            try:
+                way(keys.root, keys)
+            finally:
+                keys.end()
+        how = f"{way.__name__.replace('_', ' ')}, signed with {kind.name}"
+        print(f"ok  an event became a commit {how}; what is wrong was refused")

@@ -132,7 +132,8 @@ impl Default for Committer {
 pub struct Signing {
     /// The kind of key.
     pub format: SignatureFormat,
-    /// A private key without a passphrase: Ed25519, ECDSA (P-256, P-384) or RSA, in OpenSSH's format.
+    /// A private key without a passphrase, in OpenSSH's format or as gpg exports it in armor: Ed25519, ECDSA
+    /// (P-256, P-384) or RSA.
     pub key_file: PathBuf,
 }
 
@@ -142,7 +143,7 @@ pub struct Signing {
 pub enum SignatureFormat {
     /// An SSH key.
     Ssh,
-    /// An OpenPGP key, which is refused with what to do instead.
+    /// An OpenPGP key of version 4.
     Openpgp,
 }
 
@@ -293,14 +294,7 @@ impl Signing {
             let reason = "signing is for plain Git: GitHub signs what comes through its API by itself";
             return Err(wrong(reason.to_owned()));
         }
-        match self.format {
-            SignatureFormat::Ssh => Ok(()),
-            SignatureFormat::Openpgp => Err(wrong(
-                "signing.format openpgp is not there: give an SSH key, which git, GitHub, GitLab and Gitea verify \
-                 as well"
-                    .to_owned(),
-            )),
-        }
+        Ok(())
     }
 }
 

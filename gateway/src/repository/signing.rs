@@ -1,33 +1,37 @@
-//! Signs the commits that go by plain Git, as `git commit -S` does with an SSH key.
+//! Signs the commits that go by plain Git, as `git commit -S` does with a key of the same kind.
 //!
-//! The signature is the one of OpenSSH's PROTOCOL.sshsig in the namespace `git`. The key is read at each
-//! commit, so that a rotated one needs no restart, and is never shown.
+//! The key is read at each commit, so that a rotated one needs no restart, and is never shown. How it is
+//! read and used is the format's part; when and what for is told here.
+
+mod openpgp;
+mod ssh;
 
 use std::io::{Error, ErrorKind};
+use std::path::Path;
 
-use ssh_key::{HashAlg, LineEnding, PrivateKey};
-
-use super::config::{Signing, read_secret};
+use super::config::{SignatureFormat, Signing, read_secret};
 use super::remote_error::RepositoryError;
+use crate::clock;
 
-/// What git signs in, so that a signature of a commit is good for nothing else.
-const NAMESPACE: &str = "git";
+/// What is wrong with a key, and what to do.
+type Reason = String;
 
 /// The armored signature of a commit's text.
 pub(super) fn sign(signing: &Signing, commit: &[u8]) -> Result<String, RepositoryError> {
-    let unusable = |reason: String| RepositoryError::Secret {
-        path: signing.key_file.clone(),
-        source: Error::new(ErrorKind::InvalidData, reason),
-    };
-    let text = read_secret(&signing.key_file)? + "\n";
-    let key = PrivateKey::from_openssh(text).map_err(|error| {
-        unusable(format!("it holds no private key in OpenSSH's format, as ssh-keygen makes it: {error}"))
+    let path = &signing.key_file;
+    let text = read_secret(path).map_err(|error| match error {
+        RepositoryError::Secret { source, .. } if source.kind() == ErrorKind::InvalidData => {
+            unusable(path, "it is no text: gpg exports one with --armor".to_owned())
+        }
+        error => error,
     })?;
-    if key.is_encrypted() {
-        let reason = "the key has a passphrase, which nobody could type: `ssh-keygen -p` takes it off a copy";
-        return Err(unusable(reason.to_owned()));
-    }
-    let signed =
-        key.sign(NAMESPACE, HashAlg::Sha512, commit).and_then(|signed| signed.to_pem(LineEnding::LF));
-    signed.map_err(|error| unusable(format!("its key cannot sign: {error}")))
+    let signed = match signing.format {
+        SignatureFormat::Ssh => ssh::sign(&text, commit),
+        SignatureFormat::Openpgp => openpgp::sign(&text, commit, clock::now_us() / 1_000_000),
+    };
+    signed.map_err(|reason| unusable(path, reason))
+}
+
+fn unusable(path: &Path, reason: Reason) -> RepositoryError {
+    RepositoryError::Secret { path: path.to_owned(), source: Error::new(ErrorKind::InvalidData, reason) }
 }
