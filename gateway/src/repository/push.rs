@@ -223,7 +223,11 @@ impl Report {
         if !refusal.contains("hook") && said(&LOST_RACE, refusal) {
             return head_moved(clone);
         }
-        let words = String::from_utf8_lossy(&self.words.borrow()).trim().to_owned();
+        let words = self.words.borrow();
+        let words = String::from_utf8_lossy(&words);
+        // Some forges put empty lines around what they say, and a prefix before each.
+        let lines = words.lines().map(str::trim).filter(|line| !["", "error:"].contains(line));
+        let words = lines.collect::<Vec<_>>().join(" ");
         let reason = if words.is_empty() { refusal.to_owned() } else { format!("{refusal}: {words}") };
         if said(&IN_TROUBLE, &reason.to_ascii_lowercase()) {
             return RepositoryError::Unreachable { remote: clone.name(), reason }.into();

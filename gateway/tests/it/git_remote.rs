@@ -296,13 +296,16 @@ async fn two_writers_over_http_lose_no_update() {
 #[tokio::test]
 async fn a_hook_that_declines_is_quoted_and_final() {
     let bare = Bare::new(&[("a.yaml", "a: 1\n")]);
-    bare.hook("pre-receive", "#!/bin/sh\necho 'no deploys on Friday' >&2\nexit 1\n");
+    // As Gitea says it, with lines around it that say nothing.
+    let words = "printf 'error:\\n\\nerror: no deploys on Friday\\nask again\\nerror:\\n'";
+    bare.hook("pre-receive", &format!("#!/bin/sh\n{words} >&2\nexit 1\n"));
     let remote = HttpRemote::start(bare.root.path()).await;
     let data = tempdir().unwrap();
     let repository = open_http(&bare, &remote, data.path(), TOKEN).await.unwrap();
     let refused = repository.commit(&bare.first, &change("a.yaml", "a: 2\n"), MESSAGE).await;
     let Err(error @ CommitError::Protected { .. }) = refused else { panic!("{refused:?}") };
-    assert!(error.to_string().contains("no deploys on Friday"), "{error}");
+    let said = error.to_string();
+    assert!(said.ends_with("pre-receive hook declined: error: no deploys on Friday ask again"), "{said}");
     assert_eq!(error.retry(), Retry::Never);
     assert_eq!(bare.git(&["rev-parse", "main"]).trim(), bare.first.as_str());
 }
