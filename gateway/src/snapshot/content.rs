@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::Definition;
 use super::effective::Effective;
 use super::flux::decides;
-use super::index::{Entry, Indexed};
+use super::index::{Entry, Indexed, IndexedFiles};
 use super::kustomize::{Kustomizations, Names, is_kustomization};
 use super::overlay::{ClusterFolder, Overlays, Placement, split};
 use crate::edit::Place;
@@ -37,14 +37,15 @@ pub(super) struct Content {
     pub(super) kustomizations: Arc<Kustomizations>,
     pub(super) overlays: Arc<Overlays>,
     pub(super) names: Arc<Names>,
-    pub(super) files: BTreeMap<String, Arc<Indexed>>,
+    pub(super) files: IndexedFiles,
     /// How long the texts of the files are together.
     pub(super) bytes: usize,
     /// In the order of files and places.
     pub(super) objects: BTreeMap<Arc<ObjectRef>, Arc<[Instance]>>,
     /// By group and kind.
-    pub(super) definitions: BTreeMap<(String, String), Vec<Definition>>,
-    pub(super) skipped: Vec<(String, String)>,
+    pub(super) definitions: Arc<BTreeMap<(String, String), Vec<Definition>>>,
+    /// The files whose objects cannot be looked up, and why.
+    pub(super) skipped: Arc<[(String, String)]>,
 }
 
 impl Content {
@@ -59,8 +60,8 @@ impl Content {
             files: BTreeMap::new(),
             bytes: 0,
             objects: BTreeMap::new(),
-            definitions: BTreeMap::new(),
-            skipped: Vec::new(),
+            definitions: Arc::default(),
+            skipped: Arc::default(),
         }
     }
 
@@ -68,15 +69,19 @@ impl Content {
     pub(super) fn change(&mut self, changes: Changes) {
         let others_stay = changes.iter().all(|(path, file)| self.stays_placed(path, file.as_ref()));
         let changed: Vec<String> = changes.keys().cloned().collect();
+        let mut is_told = !others_stay;
         for (path, file) in changes {
+            let path = Arc::<str>::from(path);
             if let Some(old) = self.files.remove(&path) {
                 self.bytes -= old.source.text.len();
+                is_told |= old.is_told();
                 if others_stay {
                     self.forget(&old);
                 }
             }
             if let Some(file) = file {
                 self.bytes += file.source.text.len();
+                is_told |= file.is_told();
                 self.files.insert(path, Arc::new(file));
             }
         }
@@ -85,8 +90,11 @@ impl Content {
         } else {
             self.place_all();
         }
-        self.definitions = self.find_definitions();
-        self.skipped = self.left_out();
+        // Both look at every file, so only where one of them could be another one.
+        if is_told {
+            self.definitions = Arc::new(self.find_definitions());
+            self.skipped = self.left_out().into();
+        }
     }
 
     /// Whether a file is applied as it was, and all others are, too. One that comes or goes, a kustomization,
@@ -107,7 +115,7 @@ impl Content {
 
     fn place_again(&mut self, changed: &[String]) {
         for path in changed {
-            let Some(file) = self.files.get(path) else { continue };
+            let Some(file) = self.files.get(path.as_str()) else { continue };
             let mut found = BTreeMap::<ObjectRef, Vec<Instance>>::new();
             for (target, _, instance) in instances(&self.overlays, file) {
                 found.entry(target).or_default().push(instance);
@@ -168,9 +176,8 @@ impl Content {
         found
     }
 
-    /// The files whose objects cannot be looked up, and why.
     fn left_out(&self) -> Vec<(String, String)> {
-        let there = self.overlays.left_out.keys().filter(|path| self.files.contains_key(*path));
+        let there = self.overlays.left_out.keys().filter(|path| self.files.contains_key(path.as_str()));
         let unplaced = there.filter_map(|path| Some((path.clone(), self.overlays.placements(path).err()?)));
         let unread = |file: &Arc<Indexed>| {
             let reason = file.objects.as_ref().as_ref().err()?;

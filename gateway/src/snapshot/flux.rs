@@ -3,13 +3,13 @@
 //! Suspended ones count too: what they have applied is there. One that has another repository as its
 //! source is not ours.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::effective::VARIABLE;
-use super::index::{Entry, Indexed};
+use super::index::{Entry, IndexedFiles};
 use super::kustomize::{At, Object, joined};
 use super::overlay::{ClusterFolder, Overlays, is_below};
 use super::roots::Graph;
@@ -52,7 +52,7 @@ fn text<'v>(manifest: &'v Value, pointer: &str) -> Option<&'v str> {
 
 impl FluxKustomization {
     /// All that the files have, as they are written.
-    pub(super) fn all(files: &BTreeMap<String, Arc<Indexed>>) -> Vec<Self> {
+    pub(super) fn all(files: &IndexedFiles) -> Vec<Self> {
         let (mut found, mut sources) = (Vec::new(), BTreeSet::new());
         for (path, file) in files {
             for entry in file.entries() {

@@ -2,6 +2,7 @@
 //!
 //! Pure. Whatever cannot be read with certainty is no object, with the reason.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -81,6 +82,14 @@ impl Indexed {
         self.entries().iter().filter(|entry| !entry.name.is_empty())
     }
 
+    /// Whether a snapshot tells of it beside its objects: it defines a kind, or cannot be read.
+    pub(super) fn is_told(&self) -> bool {
+        match self.objects.as_ref() {
+            Ok(entries) => entries.iter().any(|entry| entry.defines.is_some()),
+            Err(_) => true,
+        }
+    }
+
     /// Whether it may have an object of this kind and name, as far as its text tells.
     pub(super) fn may_speak_of(&self, kind: &str, name: &str) -> bool {
         !self.has_text || speaks_of(&self.source.text, kind, name)
@@ -107,6 +116,9 @@ impl At {
         Some(Self { pointer: object.pointer + rest, ..object })
     }
 }
+
+/// The files by their paths. Both are shared by all snapshots that have them.
+pub(super) type IndexedFiles = BTreeMap<Arc<str>, Arc<Indexed>>;
 
 /// One object of a file.
 #[derive(Debug, Clone, PartialEq)]

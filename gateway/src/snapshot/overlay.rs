@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::flux::FluxKustomization;
-use super::index::{Entry, Indexed, is_cluster_kind};
+use super::index::{Entry, IndexedFiles, is_cluster_kind};
 use super::kustomize::{At, Layer, Text, keeps_its_name};
 use super::roots::{Graph, Walk};
 use crate::model::manifest::ObjectRef;
@@ -99,7 +99,7 @@ pub(super) struct Overlays {
 
 impl Overlays {
     /// Reads the kustomizations among the files.
-    pub(super) fn read(files: &BTreeMap<String, Arc<Indexed>>, clusters: &[ClusterFolder]) -> Self {
+    pub(super) fn read(files: &IndexedFiles, clusters: &[ClusterFolder]) -> Self {
         let graph = Graph::read(files);
         let mut flux = FluxKustomization::all(files);
         for _ in 0..ROUNDS_MAX {
@@ -111,7 +111,7 @@ impl Overlays {
             flux = found;
         }
         let unstable = "the Flux Kustomizations that apply it depend on each other without end";
-        let all = files.keys().map(|path| (path.clone(), unstable.to_owned()));
+        let all = files.keys().map(|path| (path.to_string(), unstable.to_owned()));
         let patch_files = Arc::new(graph.into_patches());
         Self { patch_files, left_out: Arc::new(all.collect()), ..Self::default() }
     }

@@ -8,7 +8,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use super::flux::FluxKustomization;
-use super::index::{Entry, Indexed};
+use super::index::{Entry, IndexedFiles};
 use super::kustomize::{Layer, is_kustomization};
 use super::overlay::{ClusterFolder, Overlays, Placement, Root, Step, at, split};
 
@@ -27,7 +27,7 @@ const UNREACHED: &str =
 /// The kustomizations by their folders, and what they list.
 pub(super) struct Graph<'a> {
     by_folder: BTreeMap<&'a str, Result<Arc<Layer>, String>>,
-    files: &'a BTreeMap<String, Arc<Indexed>>,
+    files: &'a IndexedFiles,
     /// Files and folders that some kustomization includes.
     included: BTreeSet<String>,
     /// Files that are some kustomization's patches, by that one's path.
@@ -35,7 +35,7 @@ pub(super) struct Graph<'a> {
 }
 
 impl<'a> Graph<'a> {
-    pub(super) fn read(files: &'a BTreeMap<String, Arc<Indexed>>) -> Self {
+    pub(super) fn read(files: &'a IndexedFiles) -> Self {
         let mut graph =
             Self { by_folder: BTreeMap::new(), files, included: BTreeSet::new(), patches: BTreeMap::new() };
         for (path, file) in files {
@@ -53,7 +53,7 @@ impl<'a> Graph<'a> {
             if let Ok(layer) = &layer {
                 graph.included.extend(layer.resources.iter().chain(&layer.components).cloned());
                 let patches = layer.all_patches().filter_map(|patch| patch.file());
-                graph.patches.extend(patches.map(|patch| (patch.to_owned(), path.clone())));
+                graph.patches.extend(patches.map(|patch| (patch.to_owned(), path.to_string())));
             }
             let twice = || {
                 Err(format!("{} has several kustomizations", if folder.is_empty() { "/" } else { folder }))
@@ -74,7 +74,7 @@ impl<'a> Graph<'a> {
             match inner.into_iter().find(|inner| self.by_folder.contains_key(inner)) {
                 Some(inner) if found.last().is_none_or(|last| last != inner) => found.push(inner.to_owned()),
                 Some(_) => {}
-                None if path.ends_with(".yaml") || path.ends_with(".yml") => found.push(path.clone()),
+                None if path.ends_with(".yaml") || path.ends_with(".yml") => found.push(path.to_string()),
                 None => {}
             }
         }
@@ -289,7 +289,7 @@ impl<'g, 'a> Walk<'g, 'a> {
     /// Files that no root has reached by now: roots of their own, or left out.
     fn plain_files(&mut self, included: &BTreeSet<String>, flux: &[FluxKustomization]) {
         let graph = self.graph;
-        for path in graph.files.keys() {
+        for path in graph.files.values().map(|file| &file.source.path) {
             if let Some(found) = self.overlays.placements.get(path) {
                 let too_many =
                     (found.len() > ROOTS_MAX).then(|| format!("it is applied in more than {ROOTS_MAX} ways"));
