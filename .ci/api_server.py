@@ -3,35 +3,11 @@
 import base64
 import json
 import pathlib
-import socket
 import ssl
 import subprocess
-import time
-import urllib.error
 import urllib.request
 
-
-def run(*command):
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def until(what: str, true):
-    end = time.monotonic() + 120
-    while time.monotonic() < end:
-        try:
-            found = true()
-            if found:
-                return found
-        except (OSError, urllib.error.URLError):
-            pass
-        time.sleep(0.2)
-    raise SystemExit(f"{what} did not happen")
+from scene import free_port, run, until
 
 
 class Cluster:
@@ -123,9 +99,3 @@ class Cluster:
         self.stop()
         self.etcd.terminate()
         self.etcd.wait()
-
-
-def expect(what: str, right: bool, found):
-    if not right:
-        raise SystemExit(f"{what}: {json.dumps(found, indent=2)}")
-    print(f"ok  {what}")

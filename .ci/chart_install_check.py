@@ -13,7 +13,8 @@ import urllib.error
 
 import yaml
 
-from api_server import Cluster, expect, until
+from api_server import Cluster
+from scene import expect, until
 
 HELM, MONITORS, *SERVERS = sys.argv[1:]
 CHART = pathlib.Path("charts/riposte")

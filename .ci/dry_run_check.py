@@ -8,34 +8,21 @@ import tempfile
 import urllib.error
 import urllib.request
 
-from api_server import Cluster, expect, free_port, run, until
+from api_server import Cluster
+from scene import EVENT, MANIFEST, PLUGIN, expect, fleet, free_port, run, until
 
 PROGRAM, *SERVERS = sys.argv[1:]
-EVENT = pathlib.Path("gateway/demo/terminal-shell.json").read_bytes()
-MANIFEST = pathlib.Path("gateway/demo/apps/alpine.yaml").read_text()
 
 
 class Gateway:
     """A gateway over a repository of its own."""
 
     def __init__(self, root: pathlib.Path, name: str, kubeconfig: pathlib.Path):
-        self.bare, self.address = root / f"{name}.git", f"127.0.0.1:{free_port()}"
-        work = root / f"{name}.work"
-        run("git", "init", "-q", "--bare", "-b", "main", self.bare)
-        run("git", "clone", "-q", self.bare, work)
-        (work / "alpine.yaml").write_text(MANIFEST)
-        run("git", "-C", work, "add", "-A")
-        identity = ["-c", "user.name=someone", "-c", "user.email=someone@example.com"]
-        run("git", "-C", work, *identity, "commit", "-qm", "The fleet as it is")
-        run("git", "-C", work, "push", "-q", "origin", "HEAD:main")
-        plugin = {
-            "name": "scale-to-zero", "source": "bundled:scale-to-zero", "mode": "enforce",
-            "grants": {"kinds": ["Deployment"], "namespaces": ["*"], "fields": ["/spec/replicas"]},
-            "config": {"rules": ["Terminal shell in container"]},
-        }
+        self.bare = fleet(root / f"{name}.git", root / f"{name}.work", {"alpine.yaml": MANIFEST})
+        self.address = f"127.0.0.1:{free_port()}"
         document = {
             "server": {"listen": self.address}, "journal": {"dir": str(root / name)},
-            "repository": {"url": f"file://{self.bare}"}, "plugins": [plugin],
+            "repository": {"url": f"file://{self.bare}"}, "plugins": [PLUGIN],
             "validation": {"dryRun": {"kubeconfig": str(kubeconfig)}},
         }
         config = root / f"{name}.yaml"

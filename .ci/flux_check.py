@@ -17,11 +17,11 @@ import urllib.request
 
 import yaml
 
-from api_server import Cluster, expect, free_port, run, until
+from api_server import Cluster
+from scene import EVENT, MANIFEST, PLUGIN, expect, fleet, free_port, run, until
 
 PROGRAM, CONTROLLER, DEFINITIONS, *SERVERS = sys.argv[1:]
-EVENT = pathlib.Path("gateway/demo/terminal-shell.json").read_bytes()
-MANIFEST = pathlib.Path("gateway/demo/apps/alpine.yaml").read_text()
+LISTING = {"kind": "Kustomization", "namespace": "default", "resources": ["alpine.yaml"]}
 SOURCES = "/apis/source.toolkit.fluxcd.io/v1/namespaces/flux-system/gitrepositories"
 KUSTOMIZATIONS = "/apis/kustomize.toolkit.fluxcd.io/v1/namespaces/flux-system/kustomizations"
 DEPLOYMENT = "/apis/apps/v1/namespaces/default/deployments/alpine-deployment"
@@ -67,21 +67,6 @@ class Files(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-def fleet(root: pathlib.Path) -> pathlib.Path:
-    bare, work = root / "fleet.git", root / "work"
-    run("git", "init", "-q", "--bare", "-b", "main", bare)
-    run("git", "clone", "-q", bare, work)
-    (work / "apps").mkdir()
-    (work / "apps/alpine.yaml").write_text(MANIFEST)
-    listing = {"kind": "Kustomization", "namespace": "default", "resources": ["alpine.yaml"]}
-    (work / "apps/kustomization.yaml").write_text(yaml.safe_dump(listing))
-    run("git", "-C", work, "add", "-A")
-    identity = ["-c", "user.name=someone", "-c", "user.email=someone@example.com"]
-    run("git", "-C", work, *identity, "commit", "-qm", "Run alpine")
-    run("git", "-C", work, "push", "-q", "origin", "HEAD:main")
-    return bare
-
-
 def install(root: pathlib.Path, cluster: Cluster, running: list):
     """Flux' kinds, its controller, and the tutorial's Kustomization."""
     cluster.call("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "flux-system"}})
@@ -104,14 +89,9 @@ def install(root: pathlib.Path, cluster: Cluster, running: list):
 
 def gateway(root: pathlib.Path, bare: pathlib.Path, running: list) -> str:
     address = f"127.0.0.1:{free_port()}"
-    plugin = {
-        "name": "scale-to-zero", "source": "bundled:scale-to-zero", "mode": "enforce",
-        "grants": {"kinds": ["Deployment"], "namespaces": ["*"], "fields": ["/spec/replicas"]},
-        "config": {"rules": ["Terminal shell in container"]},
-    }
     document = {
         "server": {"listen": address}, "journal": {"dir": str(root / "journal")}, "coalesce": {"idleMs": 0},
-        "repository": {"url": f"file://{bare}", "path": "apps"}, "plugins": [plugin],
+        "repository": {"url": f"file://{bare}", "path": "apps"}, "plugins": [PLUGIN],
     }
     (root / "riposte.yaml").write_text(json.dumps(document))
     log = open(root / "riposte.log", "w")
@@ -121,7 +101,8 @@ def gateway(root: pathlib.Path, bare: pathlib.Path, running: list) -> str:
 
 
 def check(root: pathlib.Path, cluster: Cluster, running: list):
-    bare = fleet(root)
+    files = {"apps/alpine.yaml": MANIFEST, "apps/kustomization.yaml": yaml.safe_dump(LISTING)}
+    bare = fleet(root / "fleet.git", root / "work", files)
     install(root, cluster, running)
     source = Source(root, cluster, bare)
 

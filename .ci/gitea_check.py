@@ -11,11 +11,9 @@ import tempfile
 import urllib.error
 import urllib.request
 
-from api_server import expect, free_port, run, until
+from scene import EVENT, MANIFEST, PLUGIN, expect, free_port, run, until
 
 PROGRAM, GITEA, SOURCE = sys.argv[1:]
-EVENT = pathlib.Path("gateway/demo/terminal-shell.json").read_bytes()
-MANIFEST = pathlib.Path("gateway/demo/apps/alpine.yaml").read_text()
 MAIL = "riposte@example.com"
 PASSWORD = "a-Long-0ne-for-loopback"
 
@@ -104,14 +102,9 @@ class Gateway:
         }
         if signing:
             repository["signing"] = signing
-        plugin = {
-            "name": "scale-to-zero", "source": "bundled:scale-to-zero", "mode": "enforce",
-            "grants": {"kinds": ["Deployment"], "namespaces": ["*"], "fields": ["/spec/replicas"]},
-            "config": {"rules": ["Terminal shell in container"]},
-        }
         document = {
             "server": {"listen": self.address}, "journal": {"dir": str(root / name)}, "coalesce": {"idleMs": 0},
-            "repository": repository, "plugins": [plugin],
+            "repository": repository, "plugins": [PLUGIN],
         }
         config = root / f"{name}.json"
         config.write_text(json.dumps(document))
