@@ -8,7 +8,6 @@ import contextlib
 import json
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 import time
@@ -17,10 +16,10 @@ import urllib.request
 
 import yaml
 
+from scene import EVENT, MANIFEST, PLUGIN, fleet, free_port
+
 HELM, WORK = sys.argv[1], pathlib.Path(sys.argv[2])
 PODMAN = ["podman", "--runtime", "runc", "--cgroup-manager", "cgroupfs"]
-EVENT = pathlib.Path("gateway/demo/terminal-shell.json").read_bytes()
-MANIFEST = pathlib.Path("gateway/demo/apps/alpine.yaml").read_text()
 USER = 65532
 NAME = f"riposte-ci-{os.getpid()}"
 TOKENS = {"riposte-ingest": "i" * 40, "riposte-api": "a" * 40}
@@ -35,31 +34,13 @@ def run(*command, **options):
     return done.stdout
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def values(port: int) -> dict:
     return {
         "image": {"repository": "localhost/riposte", "tag": "ci"},
         "config": {
             "server": {"listen": f"0.0.0.0:{port}"},
             "repository": {"url": "file:///fleet/fleet.git"},
-            "plugins": [
-                {
-                    "name": "scale-to-zero",
-                    "source": "bundled:scale-to-zero",
-                    "mode": "enforce",
-                    "grants": {
-                        "kinds": ["apps/v1/Deployment"],
-                        "namespaces": ["*"],
-                        "fields": ["/spec/replicas"],
-                    },
-                    "config": {"rules": ["Terminal shell in container"]},
-                }
-            ],
+            "plugins": [PLUGIN],
         },
         "secrets": {"ingest": {"name": "riposte-ingest"}, "api": {"name": "riposte-api"}},
         "extraVolumes": [{"name": "fleet", "hostPath": {"path": str(WORK / "fleet")}}],
@@ -149,21 +130,10 @@ def until(what: str, look):
     sys.exit(f"{what} within {PATIENCE} s\n{logs.stdout}{logs.stderr}")
 
 
-def fleet() -> pathlib.Path:
-    bare, work = WORK / "fleet" / "fleet.git", WORK / "work"
-    run("git", "init", "-q", "--bare", "-b", "main", bare)
-    run("git", "clone", "-q", bare, work, stderr=None)
-    (work / "alpine.yaml").write_text(MANIFEST)
-    run("git", "-C", work, "add", "-A")
-    identity = ["-c", "user.name=someone", "-c", "user.email=someone@example.com"]
-    run("git", "-C", work, *identity, "commit", "-qm", "The fleet as it is")
-    run("git", "-C", work, "push", "-q", "origin", "HEAD:main")
-    run("chown", "-R", f"{USER}:{USER}", WORK / "fleet")
-    return bare
-
-
 def main():
-    bare, port = fleet(), free_port()
+    bare = fleet(WORK / "fleet/fleet.git", WORK / "work", {"alpine.yaml": MANIFEST})
+    run("chown", "-R", f"{USER}:{USER}", WORK / "fleet")
+    port = free_port()
     WORK.chmod(0o755)
     run(*PODMAN, "run", "--detach", f"--name={NAME}", *arguments(rendered(port)))
     until("it was not ready", lambda: ask(port, "/readyz")[0] == 200)

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use ring::digest::{SHA512, digest};
 use ring::signature::{ED25519, UnparsedPublicKey};
 use riposte::repository::{CommitError, Repository, RepositoryError};
-use serde_json::json;
+use serde_json::{Value, json};
 use ssh_key::{PrivateKey, SshSig};
 use tempfile::tempdir;
 use tokio::task::block_in_place;
@@ -43,6 +43,17 @@ fn parted(bare: &Bare) -> (String, String) {
     (format!("{before}\n\n{message}"), signature)
 }
 
+/// A checked repository of this configuration gets a commit, which is its head then.
+async fn commit(input: Value, round: usize) {
+    let data = tempdir().unwrap();
+    let repository = Repository::open(&config(input), data.path()).await.unwrap();
+    repository.check().await.unwrap();
+    let base = repository.head().await.unwrap();
+    let files = change("a.yaml", &format!("a: {}\n", round + 2));
+    let made = repository.commit(&base, &files, MESSAGE).await.unwrap();
+    assert_eq!(repository.head().await.unwrap(), made);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_carries_the_signature_of_its_text() {
     for name in ["sign-ed25519", "sign-ecdsa", "sign-rsa"] {
@@ -57,13 +68,7 @@ async fn a_commit_carries_the_signature_of_its_text() {
             json!({ "url": remote.url(), "auth": auth, "signing": signing, "committer": committer }),
         ];
         for (round, input) in ways.into_iter().enumerate() {
-            let data = tempdir().unwrap();
-            let repository = Repository::open(&config(input), data.path()).await.unwrap();
-            repository.check().await.unwrap();
-            let base = repository.head().await.unwrap();
-            let files = change("a.yaml", &format!("a: {}\n", round + 2));
-            let made = repository.commit(&base, &files, MESSAGE).await.unwrap();
-            assert_eq!(repository.head().await.unwrap(), made, "{name}");
+            commit(input, round).await;
             let (text, signature) = parted(&bare);
             assert!(text.contains("committer Riposte <riposte@example.com>") && text.ends_with(MESSAGE));
             let public = PrivateKey::from_openssh(fixture(&format!("keys/{name}"))).unwrap();
@@ -112,12 +117,7 @@ async fn a_commit_carries_the_openpgp_signature_of_its_text() {
         json!({ "url": remote.url(), "auth": auth, "signing": signing }),
     ];
     for (round, input) in ways.into_iter().enumerate() {
-        let data = tempdir().unwrap();
-        let repository = Repository::open(&config(input), data.path()).await.unwrap();
-        repository.check().await.unwrap();
-        let base = repository.head().await.unwrap();
-        let files = change("a.yaml", &format!("a: {}\n", round + 2));
-        repository.commit(&base, &files, MESSAGE).await.unwrap();
+        commit(input, round).await;
         let (text, signature) = parted(&bare);
         assert!(signature.starts_with("-----BEGIN PGP SIGNATURE-----\n\n") && text.ends_with(MESSAGE));
         assert!(is_signed_by(&SUBKEY, &text, &signature));
